@@ -1,0 +1,1 @@
+"""Procedural volumes and phantoms: noise-free, seeded, made from numpy and scipy alone."""
