@@ -6,6 +6,7 @@
 PYTHON ?= python3
 TORCH_INDEX ?=
 PYTEST_ARGS ?=
+BENCH ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -54,8 +55,8 @@ types: $(STAMP)  ## pyright
 check: $(STAMP)  ## the tests alone: make check PYTEST_ARGS='-k haar'
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-bench: $(BENCH_STAMP)  ## the benchmarks, with the peers they measure against
-	$(BIN)/python -m benchmarks
+bench: $(BENCH_STAMP)  ## list the benchmarks; make bench BENCH='NAME ...' runs one
+	$(BIN)/python -m benchmarks $(BENCH)
 
 wheel: $(STAMP)  ## dist/*.whl
 	$(BIN)/python -m hatchling build -t wheel

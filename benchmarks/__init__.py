@@ -1,0 +1,1 @@
+"""Commands behind every figure that is quoted anywhere."""
