@@ -4,6 +4,7 @@ The jaxtyping hook must be in place before the first `import medidiff`, so it st
 """
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,10 +14,24 @@ from jaxtyping import install_import_hook
 # An int is accepted where a float is annotated (PEP 484's numeric tower), as type checkers do.
 install_import_hook(
     ["medidiff.diffusion", "medidiff.nets", "medidiff.noise"],
-    "beartype.beartype(conf=__import__('beartype').BeartypeConf(is_pep484_tower=True))",
+    "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))",
 )
 
 DATA = Path(os.environ.get("MEDIDIFF_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+
+
+def pytest_collection_finish() -> None:
+    """One torch thread, where torch is used: the two cores are shared, and results must not depend on the count."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder with all sets of real scans; the test skips where it is absent."""
+    if not DATA.is_dir():
+        pytest.skip(f"no real scans at {DATA}: set MEDIDIFF_DATA to their folder")
+    return DATA
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from jaxtyping import TypeCheckError
+
+from medidiff.nets.haar import haar3d
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY = {"torch", "monai", "matplotlib", "lightning"}
@@ -66,6 +70,12 @@ def test_the_mathematics_imports_torch_only(path: Path) -> None:
             assert name.startswith(("medidiff.diffusion", "medidiff.errors")), f"{path.name} imports {name}"
         else:
             assert top in CORE_MAY_IMPORT or top in sys.stdlib_module_names, f"{path.name} imports {name}"
+
+
+def test_shape_checks_are_on() -> None:
+    # conftest.py installs them; without this a broken hook would go unnoticed.
+    with pytest.raises(TypeCheckError):
+        haar3d(torch.zeros(2, 3))
 
 
 def test_the_core_is_there() -> None:
