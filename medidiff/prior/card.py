@@ -1,0 +1,151 @@
+"""The card of a prior: what it is, what it has seen, what it may be used for."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from medidiff.intensity import Normalisation
+from medidiff.nets.embedding import ConditionSlots
+from medidiff.nets.unet import NetConfig
+
+_FROZEN = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class NormalisationRecipe(BaseModel):
+    """How a scan's intensities become the prior's."""
+
+    model_config = _FROZEN
+    name: Literal["percentile"] = "percentile"
+    """Two percentiles of the scan go to two fixed values; in between linear, outside the same line."""
+    lower_pct: float = Field(default=0.5, ge=0, lt=100)
+    """Percentile that becomes `low`; not 0, since the minimum is one voxel's accident."""
+    upper_pct: float = Field(default=99.5, gt=0, le=100)
+    """Percentile that becomes `high`."""
+    low: float = -1.0
+    """Normalised value of the lower percentile."""
+    high: float = 1.0
+    """Normalised value of the upper percentile."""
+
+    def fit(self, data: np.ndarray) -> Normalisation:
+        """The normalisation of one scan.
+
+        Raises:
+            InputError: The scan is empty, not finite, or constant.
+        """
+        return Normalisation.fit(data, self.lower_pct, self.upper_pct, self.low, self.high)
+
+
+class SpacingRange(BaseModel):
+    """Voxel spacings seen in training."""
+
+    model_config = _FROZEN
+    low: float = Field(gt=0)
+    """Smallest spacing along any axis, mm."""
+    high: float = Field(gt=0)
+    """Largest spacing along any axis, mm."""
+
+
+class DataSource(BaseModel):
+    """One set of scans a prior was trained on."""
+
+    model_config = _FROZEN
+    name: str
+    """What the set is called."""
+    licence: str
+    """Its licence; share-alike licences bind the weights and what they generate."""
+    scans: int = Field(default=0, ge=0)
+    """Scans used."""
+    patients: int = Field(default=0, ge=0)
+    """Patients they come from; 0 for procedural volumes."""
+    note: str = ""
+    """Where it comes from and what was done to it."""
+
+
+class TrainingRecord(BaseModel):
+    """How the weights came to be."""
+
+    model_config = _FROZEN
+    config: dict[str, Any] = Field(default_factory=dict)
+    """The resolved training configuration."""
+    steps: int = Field(default=0, ge=0)
+    """Optimiser steps."""
+    hours: float = Field(default=0.0, ge=0)
+    """Wall-clock hours."""
+    hardware: str = ""
+    """What it ran on."""
+    sources: tuple[DataSource, ...] = ()
+    """Every set of scans, with its licence."""
+    patients: int = Field(default=0, ge=0)
+    """Patients in all; none of them is in a holdout split."""
+    seed: int = 0
+    """Seed of the run."""
+    code_version: str = ""
+    """Version or commit of medidiff."""
+
+
+class Card(BaseModel):
+    """Everything a reader must know about a prior, and everything needed to run it but the weights."""
+
+    model_config = _FROZEN
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    """What the user types; lower case."""
+    version: str
+    """Version of the weights."""
+    created: str
+    """Date, ISO 8601."""
+    description: str
+    """One or two sentences."""
+    task: Literal["denoise", "sample"]
+    """What it was trained for: `sample` covers all levels up to pure noise and serves both, `denoise` the low ones."""
+    network: NetConfig
+    """Architecture and conditions."""
+    sigma_data: tuple[float, ...]
+    """Standard deviation of the clean, normalised data, one value a channel."""
+    sigma_min: float = Field(gt=0)
+    """Smallest trained noise level, normalised units."""
+    sigma_max: float = Field(gt=0)
+    """Largest trained noise level, normalised units."""
+    normalisation: NormalisationRecipe = NormalisationRecipe.model_construct()
+    """Intensities on the way in."""
+    spacing_mm: SpacingRange
+    """Voxel spacings seen."""
+    modalities: tuple[str, ...]
+    """Kinds of scan seen, such as "T1 MR"."""
+    training: TrainingRecord
+    """How the weights came to be."""
+    weights_licence: str
+    """Licence of the weights."""
+    output_licence: str
+    """Licence of what the prior generates, where a source's licence reaches that far."""
+    intended_use: str
+    """What it is for. Research use only, not a medical device."""
+    limits: str
+    """Where it fails or was not tried."""
+    figures: dict[str, Any] = Field(default_factory=dict)
+    """Measured figures, each with the command that regenerates it."""
+    calibration: dict[str, Any] | None = None
+    """Conformal calibration of the uncertainty, when it was done."""
+
+    @field_validator("sigma_data")
+    @classmethod
+    def _positive(cls, values: tuple[float, ...]) -> tuple[float, ...]:
+        if not values or any(not (math.isfinite(v) and v > 0) for v in values):
+            raise ValueError("must be positive, one value a channel")
+        return values
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Card:
+        if len(self.sigma_data) != self.network.channels:
+            raise ValueError(f"sigma_data has {len(self.sigma_data)} values for {self.network.channels} channels")
+        if self.sigma_min >= self.sigma_max:
+            raise ValueError(f"sigma_min {self.sigma_min} must be below sigma_max {self.sigma_max}")
+        return self
+
+    @property
+    def conditions(self) -> ConditionSlots:
+        """What the prior can be conditioned on."""
+        return self.network.slots
