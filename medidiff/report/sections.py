@@ -1,0 +1,153 @@
+"""A Result as a section of a page: status, warnings, pictures, figures, provenance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medidiff.draw import (
+    beside,
+    heat,
+    mask_picture,
+    plane_picture,
+    residual_picture,
+    symmetric_limit,
+    window_limits,
+)
+from medidiff.draw.views import middle_of
+from medidiff.io.atomic import atomic_write_text
+from medidiff.report.page import Picture, Section, render_page
+from medidiff.result import Result, json_safe
+from medidiff.volume import Volume
+
+Spot = tuple[int, int, int] | None
+_MOST_SAMPLES = 4
+
+
+def write_report(result: Result, path: str | Path) -> None:
+    """Write a Result as one HTML file, whole or not at all.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    title = result.output.name or result.task
+    footer = ", ".join(f"{k} {v}" for k, v in _flat(result.provenance.get("versions", {})))
+    page = render_page(title, [result_section(result, "Pictures and figures")], footer=footer)
+    atomic_write_text(path, page)
+
+
+def result_section(result: Result, title: str = "", *, lead: str = "") -> Section:
+    """One Result as a section of a page.
+
+    Args:
+        result: What a task returned.
+        title: Heading; the output's name by default.
+        lead: One or two sentences under the heading.
+    """
+    work = [
+        ("task", result.task),
+        ("grid", f"{_times(result.output.shape)} voxels of {_times(result.output.spacing_mm)} mm"),
+        ("network evaluations", f"{result.nfe}"),
+        ("time", f"{_number(result.seconds)} s"),
+        ("peak memory", f"{_number(result.peak_memory_mib)} MiB"),
+    ]
+    return Section(
+        title=title or result.output.name or result.task,
+        lead=lead,
+        status=result.status,
+        pictures=_pictures(result),
+        rows=[*_flat(json_safe(result.figures)), *work],
+        warnings=result.warnings,
+        details=[("Provenance", _flat(json_safe(result.provenance)))] if result.provenance else [],
+    )
+
+
+def _pictures(result: Result) -> list[Picture]:
+    output, residual = result.output, result.residual
+    hole = _hole(result)
+    at = None if hole is None else middle_of(output.with_data(hole))
+    before = None if residual is None else output.with_data(output.data + residual.data)
+    limits = window_limits((before or output).data)
+    span = f"Grey from {_number(limits[0])} to {_number(limits[1])} in the scan's unit."
+    pictures = []
+    if before is not None:
+        if hole is None:
+            pictures.append(Picture.of(plane_picture(before, limits, at=at), "Before", span))
+        else:
+            tinted = mask_picture(before, hole, limits)
+            pictures.append(Picture.of(tinted, "Before", f"{span} Tinted: where nothing was observed."))
+    elif hole is not None:
+        pictures.append(Picture.of(mask_picture(output, hole, limits), "The hole", "Tinted: nothing was observed."))
+    pictures.append(Picture.of(plane_picture(output, limits, at=at), "After", span))
+    if residual is not None:
+        limit = symmetric_limit(residual.data)
+        caption = f"Blue {_number(-limit)}, white 0, red {_number(limit)}. It should show noise and no anatomy."
+        if hole is not None:
+            caption = f"Blue {_number(-limit)}, white 0, red {_number(limit)}."
+        pictures.append(Picture.of(residual_picture(residual, limit), "Residual: before minus after", caption))
+    pictures += _map_picture(result.noise_map, "Noise level", at)
+    pictures += _map_picture(result.uncertainty, "Uncertainty: standard deviation of the error", at)
+    pictures += _samples(result.samples, limits, at)
+    return pictures
+
+
+def _hole(result: Result) -> np.ndarray | None:
+    """Where nothing was observed, if that is a part of the scan."""
+    if result.noise_map is None:
+        return None
+    unseen = np.isinf(result.noise_map.data)
+    return unseen if unseen.any() and not unseen.all() else None
+
+
+def _map_picture(volume: Volume | None, title: str, at: Spot) -> list[Picture]:
+    """A map that is never negative, in heat colours; nothing for one that is the same everywhere it is finite."""
+    if volume is None:
+        return []
+    finite = volume.data[np.isfinite(volume.data)]
+    if finite.size == 0 or float(finite.max() - finite.min()) <= 1e-3 * abs(float(finite.max())):
+        return []
+    high = float(np.percentile(finite, 99.5))
+    low = min(float(finite.min()), 0.0)
+    rgb = plane_picture(volume, paint=lambda pixels: heat(pixels, low, high if high > low else low + 1), at=at)
+    grey_is = " Grey: nothing was observed." if finite.size < volume.data.size else ""
+    return [
+        Picture.of(rgb, title, f"From {_number(low)} (dark) to {_number(high)} (pale), in the scan's unit.{grey_is}")
+    ]
+
+
+def _samples(samples: Sequence[Volume], limits: tuple[float, float], at: Spot) -> list[Picture]:
+    if not samples:
+        return []
+    shown = samples[:_MOST_SAMPLES]
+    rgb = beside([plane_picture(s, limits, at=at, height=130, letters=False) for s in shown], gap=8)
+    caption = "Scans that could all lie behind the observed one. What differs between them is not known."
+    if len(samples) > len(shown):
+        caption += f" {len(shown)} of {len(samples)} are shown."
+    return [Picture.of(rgb, "Posterior samples", caption)]
+
+
+def _flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
+    """Nested names and values as rows, names joined by dots."""
+    rows: list[tuple[str, str]] = []
+    for key, value in values.items():
+        name = f"{before}{key}".replace("_", " ")
+        if isinstance(value, Mapping):
+            rows += _flat(value, f"{name}.")
+        elif isinstance(value, (list, tuple)):
+            rows.append((name, ", ".join(_number(v) for v in value)))
+        else:
+            rows.append((name, _number(value)))
+    return rows
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "–" if value is None else str(value)
+
+
+def _times(values: Sequence[float]) -> str:
+    return " x ".join(f"{v:g}" if isinstance(v, int) else f"{v:.3g}" for v in values)
