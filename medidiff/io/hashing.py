@@ -28,5 +28,5 @@ def hash_array(array: np.ndarray) -> str:
     array = np.asarray(array)
     little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
     digest = hashlib.sha256(f"{little.dtype.str} {array.shape} ".encode())
-    digest.update(memoryview(little.reshape(-1).view(np.uint8)))
+    digest.update(little.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()

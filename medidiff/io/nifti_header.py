@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-import nibabel as nib
 import numpy as np
+from nibabel.nifti1 import Nifti1Header, Nifti1PairHeader
+from nibabel.nifti2 import Nifti2Header, Nifti2PairHeader
 from nibabel.spatialimages import HeaderDataError
 
 from medidiff import __version__
@@ -24,6 +25,12 @@ UNREADABLE = (OSError, EOFError, zlib.error)
 """What Python raises while reading damaged or truncated files."""
 
 _MM_PER_UNIT = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # unknown (taken as mm), metre, mm, micron
+_HEADERS = {  # by version, and whether header and voxels share one file
+    (1, True): Nifti1Header,
+    (1, False): Nifti1PairHeader,
+    (2, True): Nifti2Header,
+    (2, False): Nifti2PairHeader,
+}
 _DESCRIP_BYTES = 79  # 80 with the closing zero
 
 
@@ -82,11 +89,11 @@ def read_header(path: Path) -> Declared:
         shape = shape[:-1]
     try:
         dtype = header.get_data_dtype()
-    except HeaderDataError as error:
+    except (HeaderDataError, KeyError) as error:
         code = int(header["datatype"])
         raise InputError(f"{path}: unknown number type {code}. Convert it to int16 or float32.") from error
     if dtype.fields is not None or dtype.kind not in "iuf":
-        kind = "colour (RGB)" if dtype.fields is not None else "complex"
+        kind = "colour (RGB)" if dtype.fields is not None else {"c": "complex"}.get(dtype.kind, "one-bit or unnamed")
         raise InputError(f"{path}: {kind} values: must be one real number a voxel. Extract one channel.")
     offset = float(header["vox_offset"])
     smallest = {1: 352, 2: 544}[version] if single else 0
@@ -118,10 +125,10 @@ def _first_bytes(path: Path) -> bytes:
     return block
 
 
-def _parse(path: Path, block: bytes, single: bool) -> tuple[nib.Nifti1Header, int]:
+def _parse(path: Path, block: bytes, single: bool) -> tuple[Nifti1PairHeader, int]:
     """The header object, in the file's byte order, and the NIfTI version."""
     sizes = {(int.from_bytes(block[:4], order), order) for order in ("little", "big")}
-    for version, size, form in ((1, 348, "Nifti1"), (2, 540, "Nifti2")):
+    for version, size in ((1, 348), (2, 540)):
         for order, endianness in (("little", "<"), ("big", ">")):
             if (size, order) not in sizes:
                 continue
@@ -133,12 +140,11 @@ def _parse(path: Path, block: bytes, single: bool) -> tuple[nib.Nifti1Header, in
                     f"{path}: has the size of a NIfTI header but not its mark ({magic!r}): Analyze 7.5, renamed "
                     "or damaged. Convert it to .nii.gz first."
                 )
-            header_class = getattr(nib, f"{form}{'' if single else 'Pair'}Header")
-            return header_class(block[:size], endianness=endianness, check=False), version
+            return _HEADERS[version, single](block[:size], endianness=endianness, check=False), version
     raise InputError(f"{path}: not a NIfTI file (it starts with {block[:12]!r}). Give a NIfTI file.")
 
 
-def _remember(header: nib.Nifti1Header, version: int, dtype: np.dtype, path: Path) -> NiftiMemory:
+def _remember(header: Nifti1PairHeader, version: int, dtype: np.dtype, path: Path) -> NiftiMemory:
     slope, inter = (float(header[key]) for key in ("scl_slope", "scl_inter"))
     if not math.isfinite(slope) or slope == 0:  # the standard's "no scaling"
         slope, inter = 1.0, 0.0
@@ -182,11 +188,11 @@ def _remember(header: nib.Nifti1Header, version: int, dtype: np.dtype, path: Pat
     )
 
 
-def _srow(header: nib.Nifti1Header) -> np.ndarray:
+def _srow(header: Nifti1PairHeader) -> np.ndarray:
     return np.array([*(header[f"srow_{axis}"] for axis in "xyz"), (0, 0, 0, 1)], dtype=np.float64)
 
 
-def build_header(volume: Volume, encoding: Encoding, single: bool, descrip: str | None) -> nib.Nifti1Header:
+def build_header(volume: Volume, encoding: Encoding, single: bool, descrip: str | None) -> Nifti1PairHeader:
     """The header of an output: the input's fields where there was one, both forms set from the affine where not.
 
     Raises:
@@ -198,8 +204,7 @@ def build_header(volume: Volume, encoding: Encoding, single: bool, descrip: str 
     version = memory.version if memory is not None else 1
     if max(volume.shape) > np.iinfo(np.int16).max:
         version = 2  # NIfTI-1 counts voxels in 16 bits
-    header_class = getattr(nib, f"Nifti{version}{'' if single else 'Pair'}Header")
-    header = header_class(endianness=memory.byteorder if memory is not None else "<")
+    header = _HEADERS[version, single](endianness=memory.byteorder if memory is not None else "<")
     header.set_data_dtype(encoding.dtype)
     header.set_data_shape(volume.shape)
     header["scl_slope"], header["scl_inter"] = encoding.slope, encoding.inter
@@ -216,7 +221,7 @@ def build_header(volume: Volume, encoding: Encoding, single: bool, descrip: str 
     return header
 
 
-def _restore_forms(header: nib.Nifti1Header, memory: NiftiMemory) -> None:
+def _restore_forms(header: Nifti1PairHeader, memory: NiftiMemory) -> None:
     header["pixdim"] = memory.pixdim
     header["qform_code"], header["sform_code"] = memory.qform_code, memory.sform_code
     for axis, value in zip("bcd", memory.quaternion, strict=True):
@@ -227,7 +232,7 @@ def _restore_forms(header: nib.Nifti1Header, memory: NiftiMemory) -> None:
         header[f"srow_{axis}"] = row
 
 
-def _set_forms(header: nib.Nifti1Header, volume: Volume, memory: NiftiMemory | None) -> None:
+def _set_forms(header: Nifti1PairHeader, volume: Volume, memory: NiftiMemory | None) -> None:
     """Both forms from the affine; a form keeps its code; a sheared grid has no qform (a quaternion cannot hold it)."""
     check_affine(volume.affine_ras, volume.name or "volume")
     mm = memory.mm_per_unit if memory is not None else 1.0
@@ -236,7 +241,9 @@ def _set_forms(header: nib.Nifti1Header, volume: Volume, memory: NiftiMemory | N
     header.set_sform(affine, code=(memory.sform_code if memory is not None else 0) or code)
     header.set_qform(affine, code=(memory.qform_code if memory is not None else 0) or code, strip_shears=True)
     qform = header.get_qform(coded=True)[0]
-    if qform is None or not np.allclose(qform, affine, rtol=0, atol=1e-4 * max(volume.spacing_mm) / mm):
+    # Near half a turn the quaternion's fourth part, sqrt(1-b^2-c^2-d^2) in float32, is good to 5e-4: less is no shear.
+    tolerance = 1e-3 * max(volume.spacing_mm) / mm
+    if qform is None or not np.allclose(qform[:3, :3], affine[:3, :3], rtol=0, atol=tolerance):
         header["qform_code"] = 0
 
 
