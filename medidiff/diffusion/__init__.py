@@ -1,0 +1,45 @@
+from medidiff.diffusion.fusion import fill_unobserved, fuse, posterior_denoiser, posterior_start, starting_level
+from medidiff.diffusion.gaussian import GaussianDenoiser, wiener_denoise, wiener_error
+from medidiff.diffusion.guidance import guided
+from medidiff.diffusion.losses import NoisyPair, corrupt, denoising_error, log_variance_loss
+from medidiff.diffusion.maps import LevelRange, MapDistribution
+from medidiff.diffusion.preconditioning import Coefficients, Denoised, Preconditioned, coefficients, loss_weight
+from medidiff.diffusion.samplers import sample_dpmpp_2m, sample_euler, sample_heun
+from medidiff.diffusion.sampling import SAMPLERS, Samples, sample_posterior, sample_prior
+from medidiff.diffusion.schedules import karras_sigmas
+from medidiff.diffusion.signatures import Callback, Denoise, DenoiseMap, Sampler
+
+__all__ = [
+    "SAMPLERS",
+    "Callback",
+    "Coefficients",
+    "Denoise",
+    "DenoiseMap",
+    "Denoised",
+    "GaussianDenoiser",
+    "LevelRange",
+    "MapDistribution",
+    "NoisyPair",
+    "Preconditioned",
+    "Sampler",
+    "Samples",
+    "coefficients",
+    "corrupt",
+    "denoising_error",
+    "fill_unobserved",
+    "fuse",
+    "guided",
+    "karras_sigmas",
+    "log_variance_loss",
+    "loss_weight",
+    "posterior_denoiser",
+    "posterior_start",
+    "sample_dpmpp_2m",
+    "sample_euler",
+    "sample_heun",
+    "sample_posterior",
+    "sample_prior",
+    "starting_level",
+    "wiener_denoise",
+    "wiener_error",
+]

@@ -1,0 +1,138 @@
+"""Samples of p(x0 | y); with nothing observed they are samples of the prior. One path."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor
+
+from medidiff.diffusion.fusion import posterior_denoiser, posterior_start, starting_level
+from medidiff.diffusion.samplers import sample_dpmpp_2m, sample_euler, sample_heun
+from medidiff.diffusion.schedules import karras_sigmas
+from medidiff.diffusion.signatures import Callback, DenoiseMap, Sampler
+from medidiff.errors import NoiseError
+
+SAMPLERS: dict[str, Sampler] = {"2m": sample_dpmpp_2m, "heun": sample_heun, "euler": sample_euler}
+"""Samplers by the name a user gives."""
+
+
+class Samples(NamedTuple):
+    """Samples and what they cost.
+
+    Attributes:
+        x: (b, c, x, y, z), one sample per generator.
+        nfe: Network evaluations of the whole batch, counted.
+    """
+
+    x: Tensor
+    nfe: int
+
+
+@torch.no_grad()
+def sample_posterior(
+    denoise_map: DenoiseMap,
+    y: Float[Tensor, "b c x y z"],
+    noise_map: Tensor,
+    *,
+    n_steps: int = 20,
+    sigma_min: float,
+    sigma_max: float,
+    sampler: Sampler = sample_dpmpp_2m,
+    generators: Sequence[Generator],
+    callback: Callback | None = None,
+) -> Samples:
+    """Draw one sample of p(x0 | y) per batch entry.
+
+    Args:
+        denoise_map: D(x, sigma) -> clean estimate; sigma is 0-dim or broadcasts to x and holds inf where nothing is
+            observed (only in the first evaluation, of D(y; m)).
+        y: Observed scan, normalised; repeat it for several samples. Ignored where the map is infinite.
+        noise_map: Its noise level, 0-dim or broadcastable to `y`; inf where nothing is observed.
+        n_steps: Steps. Euler and 2M cost n_steps + 2 evaluations, Heun 2 n_steps + 1.
+        sigma_min: Last level before 0.
+        sigma_max: Largest level the denoiser knows.
+        sampler: Solver.
+        generators: One per batch entry, so that a sample does not depend on the batch it is drawn in.
+        callback: Called as callback(i, t, denoised) at every step.
+
+    Raises:
+        NoiseError: the map has a level that is not positive, or its entries need different schedules.
+        ValueError: there is not one generator per batch entry.
+    """
+    if len(generators) != y.shape[0]:
+        raise ValueError(f"generators: {len(generators)} given for a batch of {y.shape[0]}; one per entry is needed")
+    t_0 = _common_start(noise_map, sigma_max)
+    nfe = 0
+
+    def counted(x: Tensor, sigma: Tensor) -> Tensor:
+        nonlocal nfe
+        nfe += 1
+        return denoise_map(x, sigma)
+
+    z, fill = _draw(generators, y), _draw(generators, y)
+    sigmas = karras_sigmas(n_steps, min(sigma_min, t_0 / 10), t_0, dtype=torch.float64).to(y.device)
+    x = posterior_start(counted, y, noise_map, t_0, z, fill)
+    x = sampler(posterior_denoiser(counted, y, noise_map), x, sigmas, callback)
+    return Samples(x, nfe)
+
+
+def sample_prior(
+    denoise_map: DenoiseMap,
+    shape: tuple[int, int, int, int],
+    *,
+    n_steps: int = 20,
+    sigma_min: float,
+    sigma_max: float,
+    sampler: Sampler = sample_dpmpp_2m,
+    generators: Sequence[Generator],
+    device: torch.device | str = "cpu",
+    callback: Callback | None = None,
+) -> Samples:
+    """Draw samples of the prior: `sample_posterior` with nothing observed.
+
+    Args:
+        denoise_map: D(x, sigma) -> clean estimate.
+        shape: (c, x, y, z) of one sample.
+        n_steps: Steps.
+        sigma_min: Last level before 0.
+        sigma_max: First level.
+        sampler: Solver.
+        generators: One per sample.
+        device: Where the samples are computed.
+        callback: Called as callback(i, t, denoised) at every step.
+    """
+    nothing = torch.zeros(len(generators), *shape, device=device)
+    return sample_posterior(
+        denoise_map,
+        nothing,
+        torch.tensor(float("inf"), device=device),
+        n_steps=n_steps,
+        sigma_min=sigma_min,
+        sigma_max=sigma_max,
+        sampler=sampler,
+        generators=generators,
+        callback=callback,
+    )
+
+
+def _draw(generators: Sequence[Generator], y: Tensor) -> Tensor:
+    """Standard normal in the shape of `y`, entry by entry, always drawn in float32."""
+    draws = [torch.randn(y.shape[1:], generator=g, device=g.device, dtype=torch.float32) for g in generators]
+    return torch.stack(draws).to(y)
+
+
+def _common_start(noise_map: Tensor, sigma_max: float) -> float:
+    """The starting level, the same for every entry: a sample must not depend on the others in its batch."""
+    if not bool((noise_map > 0).all()):
+        raise NoiseError("noise_map: every level must be positive, or infinite where nothing is observed")
+    entries = noise_map if noise_map.ndim == 5 else noise_map[None]
+    levels = {starting_level(entry, sigma_max) for entry in entries}
+    if len(levels) > 1:
+        low, high = min(levels), max(levels)
+        raise NoiseError(
+            f"noise_map: its entries start at levels from {low:.4g} to {high:.4g}. Sample scans of different noise apart"
+        )
+    return levels.pop()
