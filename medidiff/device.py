@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
+import psutil
 import torch
 
 from medidiff.errors import DeviceError, UsageError
@@ -60,8 +62,28 @@ def describe_device(device: torch.device) -> str:
     return f"{device} ({torch.get_num_threads()} threads)" if device.type == "cpu" else str(device)
 
 
+def free_memory_bytes(device: torch.device) -> int:
+    """Memory a new piece of work on the device may take: what is free, within the limit of the container."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return min(int(psutil.virtual_memory().available), _container_free_bytes())
+
+
+def _container_free_bytes() -> int:
+    """What a control group (a container or batch job) leaves; more than any machine has where there is none."""
+    folder = Path("/sys/fs/cgroup")
+    try:
+        limit, used = ((folder / name).read_text(encoding="ascii").strip() for name in ("memory.max", "memory.current"))
+        statistics = dict(line.split() for line in (folder / "memory.stat").read_text(encoding="ascii").splitlines())
+    except OSError:
+        return 2**62
+    if limit == "max":
+        return 2**62
+    return max(0, int(limit) - int(used) + int(statistics.get("inactive_file", 0)))  # the file cache gives way
+
+
 def _has_mps() -> bool:
     return bool(torch.backends.mps.is_available())
 
 
-__all__ = ["describe_device", "pick_device", "set_threads"]
+__all__ = ["describe_device", "free_memory_bytes", "pick_device", "set_threads"]

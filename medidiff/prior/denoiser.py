@@ -77,7 +77,7 @@ class Denoiser:
         spacing = None if spacing_mm is None else self._spacing(spacing_mm, x.shape[0])
         cond = {k: v.to(self.device) for k, v in (cond or {}).items()}
         x = pad_far(x, self.alignment)
-        if tuple(sigma.shape[-3:]) == spatial:  # a map; anything smaller broadcasts as it is
+        if sigma.ndim and tuple(sigma.shape[-3:]) != (1, 1, 1):  # a map, not one level per scan or channel
             sigma = pad_far(sigma.expand(*x.shape[:2], *spatial), self.alignment)
         cond = {k: pad_far(v, self.alignment) if v.ndim == 5 else v for k, v in cond.items()}
         autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.choice.dtype == "bf16")

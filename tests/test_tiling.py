@@ -1,0 +1,103 @@
+"""Tiles give what the whole gives, in any order, within any memory that can do it."""
+
+import random
+
+import pytest
+import torch
+
+from medidiff.diffusion.preconditioning import Denoised
+from medidiff.errors import MemoryLimitError
+from medidiff.nets.unet import NetConfig
+from medidiff.prior import Prior
+from medidiff.tiling import TiledDenoiser, bytes_per_voxel, choose_tile, count_tiles, denoise_tiled
+
+
+def scan(*shape: int) -> torch.Tensor:
+    return torch.randn(1, 1, *shape, generator=torch.Generator().manual_seed(1))
+
+
+def identity(x, sigma, spacing_mm=None, cond=None) -> Denoised:
+    return Denoised(x, torch.zeros_like(x) + sigma)
+
+
+@pytest.mark.parametrize("shape", [(80, 40, 9), (81, 47, 40), (97, 8, 50), (45, 41, 43)])
+@pytest.mark.parametrize("tile", [(40, 40, 40), (48, 56, 40)])
+def test_weights_sum_to_one(shape: tuple[int, ...], tile: tuple[int, ...]) -> None:
+    x = scan(*shape)
+    level = torch.rand_like(x) + 0.1
+    out = denoise_tiled(identity, x, level, tile=tile)
+    # Sums of at most eight float32 products: a few units in the last place of numbers up to about 5.
+    torch.testing.assert_close(out.mean, x, atol=5e-6, rtol=0)
+    torch.testing.assert_close(out.log_variance, level, atol=5e-6, rtol=0)
+
+
+def test_tiles_lie_on_the_scans_own_grid() -> None:
+    starts: set[float] = set()
+
+    def remember(x, sigma, spacing_mm=None, cond=None) -> Denoised:
+        starts.add(float(x.flatten()[0]))
+        assert x.shape[2] <= 48
+        return Denoised(x, x)
+
+    x = torch.arange(100.0).reshape(1, 1, 100, 1, 1).expand(1, 1, 100, 8, 8)
+    denoise_tiled(remember, x, torch.tensor(0.1), tile=(48, 8, 8))
+    assert all(start % 8 == 0 for start in starts)
+    assert len(starts) > 3
+
+
+def test_order_does_not_matter(tiny_prior: Prior) -> None:
+    denoise, x = tiny_prior.denoiser("cpu", "float32"), scan(64, 48, 16)
+    a = denoise_tiled(denoise, x, torch.tensor(0.3), tile=(40, 40, 16))
+    count = count_tiles((64, 48, 16), (40, 40, 16))
+    assert count > 8
+    shuffled = random.Random(0).sample(range(count), count)
+    b = denoise_tiled(denoise, x, torch.tensor(0.3), tile=(40, 40, 16), order=shuffled)
+    # The tiles themselves are the same; the order of at most eight additions differs.
+    torch.testing.assert_close(a.mean, b.mean, atol=2e-6, rtol=0)
+
+
+@pytest.mark.parametrize("varying", [False, True])
+def test_tiles_against_the_whole_with_random_weights(tiny_prior: Prior, varying: bool) -> None:
+    denoise, x, level = tiny_prior.denoiser("cpu", "float32"), scan(80, 64, 40), 0.3
+    sigma = torch.full_like(x, level)
+    if varying:
+        sigma *= torch.linspace(0.5, 1.5, 80).reshape(1, 1, -1, 1, 1)
+    whole = denoise(x, sigma).mean
+    tiles = denoise_tiled(denoise, x, sigma, tile=(56, 48, 40)).mean
+    rms = float((whole - tiles).square().mean().sqrt())
+    assert rms <= 0.01 * level
+
+
+def test_the_whole_is_used_when_it_fits(tiny_prior: Prior) -> None:
+    tiled = TiledDenoiser(tiny_prior.denoiser("cpu", "float32"))
+    x = scan(40, 33, 20)
+    plain = tiny_prior.denoiser("cpu", "float32")(x, torch.tensor(0.2))
+    assert torch.equal(tiled(x, 0.2).mean, plain.mean)
+    assert tiled.tile == (40, 33, 20)
+
+
+def test_a_scan_in_tiles_is_one_evaluation(tiny_prior: Prior) -> None:
+    x = scan(96, 48, 48)
+    per_voxel = bytes_per_voxel(tiny_prior.card.network, "float32")
+    tiled = TiledDenoiser(tiny_prior.denoiser("cpu", "float32"), max_gb=(48**3 * per_voxel + x.numel() * 40) / 1e9)
+    tiled(x, 0.2)
+    tiled(x, 0.2)
+    assert tiled.tile is not None
+    assert tiled.tile[0] < 96
+    assert tiled.nfe == 2
+
+
+def test_too_little_memory_is_refused(tiny_prior: Prior) -> None:
+    tiled = TiledDenoiser(tiny_prior.denoiser("cpu", "float32"), max_gb=1e-4)
+    with pytest.raises(MemoryLimitError, match=r"smallest tile of this 64x64x64 scan needs"):
+        tiled(scan(64, 64, 64), 0.2)
+
+
+@pytest.mark.parametrize("gb", [0.6, 1, 2, 4, 8, 1000])
+def test_the_tile_fits_the_memory(gb: float) -> None:
+    shape = (256, 256, 180)
+    per_voxel = bytes_per_voxel(NetConfig(channels=1, embedding=64), "float32")
+    tile = choose_tile(shape, gb * 1e9, per_voxel)
+    assert tile[0] * tile[1] * tile[2] * per_voxel + 40 * shape[0] * shape[1] * shape[2] <= gb * 1e9
+    if gb == 1000:
+        assert tile == shape
