@@ -60,6 +60,13 @@ def test_truncated_plain(tmp_path: Path, keep: int) -> None:
     assert "truncated" in message or keep < 4
 
 
+def test_whole_gz_around_too_few_voxels(tmp_path: Path) -> None:
+    """Nothing is wrong with the compression, and the size is within what it could hold: only counting tells."""
+    path = tmp_path / "a.nii.gz"
+    path.write_bytes(gzip.compress(content(noise())[:3000]))
+    assert "before its last voxel" in refused(path)
+
+
 def test_a_flipped_bit_is_found_by_the_checksum(tmp_path: Path) -> None:
     """Stored blocks (level 0) decompress whatever their bytes are: only the checksum behind the voxels can tell."""
     path = tmp_path / "a.nii.gz"
