@@ -133,6 +133,6 @@ def _common_start(noise_map: Tensor, sigma_max: float) -> float:
     if len(levels) > 1:
         low, high = min(levels), max(levels)
         raise NoiseError(
-            f"noise_map: its entries start at levels from {low:.4g} to {high:.4g}. Sample scans of different noise apart"
+            f"noise_map: its entries start at levels from {low:.4g} to {high:.4g}. Sample such scans one by one"
         )
     return levels.pop()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -17,6 +17,7 @@ Callback = Callable[[int, Tensor, Tensor], None]
 """Called as callback(i, t, denoised) at step i, before the state moves on."""
 
 
+@runtime_checkable
 class Sampler(Protocol):
     """A solver of the probability-flow ODE from sigmas[0] down to sigmas[-1]."""
 
