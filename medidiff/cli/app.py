@@ -1,0 +1,66 @@
+"""`medidiff`: the verbs put together. Nothing here, nor in a verb's signature, imports torch."""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import typer
+
+from medidiff import __version__
+from medidiff.cli import outcome
+from medidiff.cli.demo import demo
+from medidiff.cli.denoise import denoise
+from medidiff.cli.doctor import doctor
+from medidiff.cli.info import info
+from medidiff.cli.inpaint import inpaint
+from medidiff.cli.priors import priors
+from medidiff.cli.train import train
+from medidiff.errors import EXIT_CODES
+
+_EPILOG = "\n".join(["\b", "Exit codes:", *(f"{code:>5}  {meaning}" for code, meaning in EXIT_CODES.items())])
+
+app = typer.Typer(
+    name="medidiff",
+    help="Clean noisy medical scans, and sample new ones, with one 3D diffusion prior.\n\n"
+    "Research use only. Not a medical device.",
+    epilog=_EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"medidiff {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", envvar="MEDIDIFF_DEBUG", help="Show the traceback of an unexpected error.")
+    ] = False,
+) -> None:
+    outcome.show_tracebacks(debug)
+
+
+for _verb in (denoise, inpaint, priors, info, train, demo, doctor):
+    app.command()(_verb)
+
+
+def _stop(number: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def main() -> None:
+    """Entry point. A request to end (SIGTERM) is treated as Ctrl-C, so that nothing half-written remains."""
+    signal.signal(signal.SIGTERM, _stop)
+    app(prog_name="medidiff")

@@ -1,0 +1,171 @@
+"""One task over one scan or a folder of scans: check, resume, run, write, tell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from medidiff.cli.jobs import Job, check_collisions
+from medidiff.cli.outcome import Failure, failure_of, warn
+from medidiff.cli.progress import Progress
+from medidiff.cli.sidecar import difference, is_whole, make_record, make_request, read_record
+from medidiff.cli.task import Task
+from medidiff.cli.write import planned_outputs, write_outputs
+from medidiff.errors import (
+    ConfigError,
+    DeviceError,
+    InputError,
+    OutputError,
+    PartialFailure,
+    UsageError,
+)
+from medidiff.io import hash_file, read_nifti
+
+_NO_USE_GOING_ON = (UsageError, ConfigError, DeviceError, OutputError)
+
+
+@dataclass
+class Entry:
+    """What became of one scan."""
+
+    job: Job
+    status: str
+    failure: Failure | None = None
+    record: dict[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For --json."""
+        entry: dict[str, Any] = {
+            "input": str(self.job.source),
+            "output": str(self.job.target),
+            "status": self.status,
+        }
+        if self.failure is not None:
+            entry |= self.failure.to_dict()
+        if self.record:
+            entry["record"] = self.record
+        return entry
+
+
+@dataclass
+class Batch:
+    """A plan and how it is to be carried out.
+
+    Args:
+        task: What is done to each scan.
+        jobs: From `plan`.
+        folder: A folder was given: resume, and let one bad file not stop the rest.
+        overwrite: Existing outputs may be replaced.
+        dry_run: Check and tell, but do not run and do not write.
+    """
+
+    task: Task
+    jobs: Sequence[Job]
+    folder: bool
+    overwrite: bool = False
+    dry_run: bool = False
+
+    def run(self) -> list[Entry]:
+        """Work through the plan.
+
+        Raises:
+            UsageError: An output exists and may not be replaced, or would replace an input; nothing was done.
+            MedidiffError: The one scan failed, or something that would fail every scan.
+        """
+        everything = [path for job in self.jobs for _, path in planned_outputs(job, self.task)]
+        check_collisions(self.jobs, everything, self.task.inputs)
+        done = self._existing()
+        entries = []
+        with Progress(len(self.jobs), self.task.name, quiet=not self.folder) as progress:
+            for job in self.jobs:
+                progress.start(job.source.name)
+                entry = Entry(job, "skipped", record=done[job.target]) if job.target in done else self._one(job)
+                entries.append(entry)
+                progress.finish(_line(entry))
+        return entries
+
+    def _one(self, job: Job) -> Entry:
+        try:
+            return self._work(job)
+        except _NO_USE_GOING_ON:
+            raise
+        except Exception as error:  # one bad file must not stop the rest; it is told, and counted
+            if not self.folder:
+                raise
+            failure = failure_of(error)
+            warn(f"{job.source.name}: {failure.message}")
+            return Entry(job, "failed", failure)
+
+    def _work(self, job: Job) -> Entry:
+        volume = read_nifti(job.source).check()
+        self.task.check(volume)
+        if self.dry_run:
+            return Entry(job, "would be done")
+        request = self._request(job)
+        record = write_outputs(
+            job, self.task, lambda: self.task.run(volume), lambda out, result: make_record(job, request, out, result)
+        )
+        for text in record["result"]["warnings"]:
+            warn(f"{job.source.name}: {text}")
+        return Entry(job, record["status"], record=record)
+
+    def _request(self, job: Job) -> dict[str, Any]:
+        return make_request(self.task.name, hash_file(job.source), self.task.prior, self.task.settings)
+
+    def _existing(self) -> dict[Path, dict[str, Any]]:
+        """Records of outputs that are finished already, by target; a conflict stops everything before it begins."""
+        done: dict[Path, dict[str, Any]] = {}
+        for job in self.jobs:
+            existing = [path for _, path in planned_outputs(job, self.task) if path.exists()]
+            if not existing:
+                continue
+            record = read_record(job.sidecar)
+            if job.sidecar.exists() and record is None:
+                raise UsageError(
+                    f"-o {job.target}: {job.sidecar} was not written by medidiff and is never replaced. "
+                    "Choose another name or folder."
+                )
+            if self.overwrite:
+                continue
+            if not self.folder or record is None:
+                raise UsageError(f"-o {existing[0]}: exists. --overwrite replaces it.")
+            changed = difference(record.get("request", {}), self._request(job))
+            if changed:
+                raise UsageError(
+                    f"-o {job.target}: was made with other settings ({changed}). Nothing was done. "
+                    "Give another folder, or --overwrite to make everything again."
+                )
+            if is_whole(record, job.target.parent):
+                done[job.target] = record
+        return done
+
+
+def summary(entries: Sequence[Entry], dry_run: bool = False) -> dict[str, Any]:
+    """The JSON object of a run; its exit code is the run's."""
+    failures = [entry.failure for entry in entries if entry.failure is not None]
+    exit_code, status = 0, "checked" if dry_run else "done"
+    if failures and len(failures) < len(entries):
+        exit_code, status = PartialFailure.exit_code, "partly done"
+    elif failures:
+        codes = {failure.exit_code for failure in failures}
+        exit_code, status = codes.pop() if len(codes) == 1 else InputError.exit_code, "failed"
+    return {
+        "status": status,
+        "exit_code": exit_code,
+        "done": sum(entry.failure is None and entry.status != "skipped" for entry in entries),
+        "skipped": sum(entry.status == "skipped" for entry in entries),
+        "failed": len(failures),
+        "files": [entry.to_dict() for entry in entries],
+    }
+
+
+def _line(entry: Entry) -> str:
+    if entry.failure is not None:
+        return f"{entry.job.source.name}: failed"
+    if entry.status == "skipped":
+        return f"{entry.job.source.name}: skipped, made with the same settings"
+    if not entry.record:
+        return f"{entry.job.source.name}: {entry.status}"
+    return f"{entry.job.source.name}: {entry.status} in {entry.record['result']['seconds']:.1f} s"

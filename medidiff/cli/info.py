@@ -1,0 +1,114 @@
+"""`medidiff info`: what a prior or a scan is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from medidiff.cli.options import JsonOption
+from medidiff.cli.outcome import emit_json, verb
+from medidiff.errors import UsageError
+
+
+@verb
+def info(
+    subject: Annotated[str, typer.Argument(metavar="PRIOR|SCAN", help="A prior's name or file, or a NIfTI file.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Describe a prior or a scan.
+
+    A prior: its card with training data, licences and figures. A scan: grid, orientation, number type, intensities.
+
+    \b
+    Examples:
+      medidiff info general
+      medidiff info scan.nii.gz --json
+    """
+    path = Path(subject)
+    if subject.lower().endswith((".nii", ".nii.gz", ".hdr", ".img")):
+        described = describe_scan(path)
+    elif path.is_file() and path.suffix != ".safetensors":
+        raise UsageError(f"{subject}: must be a NIfTI file (.nii, .nii.gz) or a prior (.safetensors, or its name).")
+    else:
+        described = describe_prior_fully(subject)
+    if as_json:
+        emit_json({"status": "done", **described})
+    else:
+        typer.echo("\n".join(lines_of(described)))
+
+
+def describe_prior_fully(name_or_path: str) -> dict[str, Any]:
+    """A prior's card and file.
+
+    Raises:
+        PriorError: Missing or damaged.
+    """
+    from medidiff.prior import read_entry, resolve_prior
+
+    entry = read_entry(resolve_prior(name_or_path))
+    return {
+        "kind": "prior",
+        "path": str(entry.path),
+        "size_mib": round(entry.size_bytes / 2**20, 2),
+        "parameters": entry.parameters,
+        "content_hash": entry.content_hash,
+        "card": entry.card,
+    }
+
+
+def describe_scan(path: Path) -> dict[str, Any]:
+    """A scan's grid, orientation, number type and intensities.
+
+    Raises:
+        InputError: Unreadable, or not one 3D volume.
+    """
+    import numpy as np
+
+    from medidiff.io import hash_file, read_nifti
+
+    volume = read_nifti(path).check(allow_constant=True)
+    memory = volume.header
+    names = ("minimum", "p0.5", "median", "p99.5", "maximum")
+    values = np.percentile(volume.data, [0, 0.5, 50, 99.5, 100])
+    return {
+        "kind": "scan",
+        "path": str(path),
+        "sha256": hash_file(path),
+        "shape": list(volume.shape),
+        "spacing_mm": [round(s, 6) for s in volume.spacing_mm],
+        "orientation": volume.axcodes,
+        "stored_as": memory.dtype if memory else str(volume.data.dtype),
+        "sform_code": memory.sform_code if memory else None,
+        "qform_code": memory.qform_code if memory else None,
+        "description": memory.descrip if memory else "",
+        "affine_ras": volume.affine_ras.tolist(),
+        "intensities": {name: float(v) for name, v in zip(names, values, strict=True)},
+        "share_of_zeros": float(np.mean(volume.data == 0)),
+    }
+
+
+def lines_of(values: Mapping[str, Any], indent: int = 0) -> list[str]:
+    """Nested values as indented lines."""
+    lines = []
+    for key, value in values.items():
+        head = f"{'  ' * indent}{key.replace('_', ' ')}:"
+        if isinstance(value, Mapping):
+            lines += [head, *lines_of(value, indent + 1)] if value else [f"{head} none"]
+        elif isinstance(value, list) and any(isinstance(item, (Mapping, list)) for item in value):
+            lines.append(head)
+            for item in value:
+                lines += ["  " * (indent + 1) + "-", *lines_of(item, indent + 2)] if isinstance(item, Mapping) else [
+                    "  " * (indent + 1) + _text(item)
+                ]  # fmt: skip
+        else:
+            lines.append(f"{head} {_text(value)}".rstrip())
+    return lines
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_text(item) for item in value)
+    return f"{value:.6g}" if isinstance(value, float) else "none" if value is None else str(value)

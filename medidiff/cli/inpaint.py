@@ -1,0 +1,70 @@
+"""`medidiff inpaint`: fill a part of a scan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from medidiff.cli.options import (
+    DeviceOption,
+    DryRunOption,
+    JsonOption,
+    MaxGbOption,
+    OverwriteOption,
+    PrecisionOption,
+    PriorOption,
+    ReportOption,
+    SeedOption,
+    ThreadsOption,
+)
+from medidiff.cli.outcome import verb
+from medidiff.errors import UsageError
+
+
+@verb
+def inpaint(
+    source: Annotated[Path, typer.Argument(metavar="SCAN", help="NIfTI file.", show_default=False)],
+    mask: Annotated[
+        Path, typer.Option("--mask", "-m", metavar="M", help="NIfTI file on the scan's grid; not 0 is filled.")
+    ],
+    output: Annotated[str, typer.Option("--output", "-o", metavar="OUT", help="Output file.")],
+    noise_std: Annotated[
+        float | None, typer.Option("--noise-std", metavar="S", help="Noise level outside, in the scan's unit.")
+    ] = None,
+    save: Annotated[
+        str, typer.Option("--save", metavar="LIST", help="Any of residual,noise-map,uncertainty; written beside OUT.")
+    ] = "",
+    report: ReportOption = False,
+    prior: PriorOption = "general",
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    threads: ThreadsOption = None,
+    max_gb: MaxGbOption = None,
+    dry_run: DryRunOption = False,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Fill a part of a scan.
+
+    Where the mask is not 0, OUT holds one posterior sample: plausible, not observed. Another --seed gives another one.
+
+    \b
+    Examples:
+      medidiff inpaint scan.nii.gz --mask hole.nii.gz -o filled.nii.gz
+      medidiff inpaint scan.nii.gz --mask hole.nii.gz -o filled.nii.gz --seed 7 --report
+    """
+    if source.is_dir():
+        raise UsageError(f"{source}: is a folder. `medidiff inpaint` takes one scan and its mask.")
+    from medidiff.cli.choices import Machine, parse_save
+    from medidiff.cli.inpaint_task import InpaintTask
+    from medidiff.cli.run import run_task
+
+    machine = Machine(device=device, precision=precision, threads=threads, max_gb=max_gb)
+    task = InpaintTask(
+        prior_name=prior, mask_path=mask, noise_std=noise_std, seed=seed, save=parse_save(save), report=report,
+        machine=machine,
+    )  # fmt: skip
+    run_task(task, source, output, overwrite=overwrite, dry_run=dry_run, as_json=as_json)

@@ -1,0 +1,119 @@
+"""What `medidiff inpaint` does to a scan."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from medidiff.cli.choices import Machine, PriorChoice
+from medidiff.errors import GeometryError, InputError, NoiseError, UsageError
+from medidiff.geometry import same_grid
+from medidiff.result import Result
+from medidiff.volume import Volume
+
+
+@dataclass(frozen=True)
+class InpaintTask:
+    """Settings of one run of `medidiff inpaint`.
+
+    Raises:
+        MedidiffError: A setting that can be judged without a scan is not acceptable.
+    """
+
+    prior_name: str
+    mask_path: Path
+    noise_std: float | None = None
+    seed: int = 0
+    save: Sequence[str] = ()
+    report: bool = False
+    machine: Machine = field(default_factory=Machine)
+    name: str = "inpaint"
+    samples: int = 0
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise UsageError(f"--seed {self.seed}: must be 0 or more.")
+        _ = self.prior
+
+    @functools.cached_property
+    def choice(self) -> PriorChoice:
+        """The prior that was asked for."""
+        return PriorChoice(self.prior_name)
+
+    @property
+    def prior(self) -> Mapping[str, str]:
+        """Name and hash."""
+        return self.choice.identity
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What decides the output, besides scan and prior."""
+        from medidiff.io import hash_file
+
+        return {
+            "mask_sha256": hash_file(self.mask_path),
+            "noise_std": self.noise_std,
+            "seed": self.seed,
+            "precision": self.machine.precision,
+            "save": list(self.save),
+            "report": self.report,
+        }
+
+    @property
+    def inputs(self) -> Sequence[Path]:
+        """Files read besides the scan."""
+        return [self.choice.path, self.mask_path]
+
+    @functools.cached_property
+    def mask(self) -> Volume:
+        """The mask, true where the scan is to be filled.
+
+        Raises:
+            InputError: Unreadable.
+        """
+        from medidiff.io import read_nifti
+
+        volume = read_nifti(self.mask_path).check(allow_constant=True)
+        return volume.with_data(volume.data != 0)
+
+    def check_settings(self) -> None:
+        """Nothing here can be judged without the scan."""
+
+    def check(self, volume: Volume) -> None:
+        """Refuse a mask or noise level that does not suit the scan.
+
+        Raises:
+            NoiseError: The level is not positive and finite.
+            GeometryError: The mask lies on another grid.
+            InputError: The mask is empty, or leaves nothing observed.
+        """
+        if self.noise_std is not None and not 0 < self.noise_std < math.inf:
+            raise NoiseError(
+                f"--noise-std {self.noise_std:g}: must be a positive number in the scan's unit. "
+                "Leave it out to estimate it."
+            )
+        if not same_grid(self.mask, volume):
+            raise GeometryError(
+                f"--mask {self.mask_path}: lies on another grid than {volume.name}: shape {self.mask.shape} and "
+                f"{volume.shape}. Resample the mask to the scan first."
+            )
+        if not self.mask.data.any() or self.mask.data.all():
+            what = "empty: nothing to fill" if not self.mask.data.any() else "true everywhere: nothing is observed"
+            raise InputError(f"--mask {self.mask_path}: is {what}. Mark the part to fill with 1, the rest with 0.")
+
+    def run(self, volume: Volume) -> Result:
+        """Fill the hole."""
+        from medidiff.tasks import inpaint
+
+        return inpaint(
+            volume,
+            self.mask,
+            self.choice.loaded,
+            noise_std=self.noise_std,
+            seed=self.seed,
+            **self.machine.arguments(),
+        )

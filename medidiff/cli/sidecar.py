@@ -1,0 +1,104 @@
+"""The JSON file beside an output: what was asked for and what came out; it decides whether a run can resume."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from medidiff import __version__
+from medidiff.cli.jobs import Job
+from medidiff.result import Result, json_safe
+
+FORMAT = "medidiff-sidecar"
+
+
+def make_request(task: str, input_sha256: str, prior: Mapping[str, str], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything that decides what an output holds; two equal requests give one output."""
+    return {
+        "medidiff": __version__,
+        "task": task,
+        "input_sha256": input_sha256,
+        "prior": dict(prior),
+        "settings": json_safe(settings),
+    }
+
+
+def make_record(job: Job, request: Mapping[str, Any], outputs: Sequence[tuple[str, Path]], result: Result) -> dict:
+    """The record of one finished job.
+
+    Args:
+        job: Input and output.
+        request: From `make_request`.
+        outputs: (kind, file) of everything written.
+        result: What the task returned.
+    """
+    return {
+        "format": FORMAT,
+        "status": result.status,
+        "input": job.source.name,
+        "outputs": [{"kind": kind, "file": path.name} for kind, path in outputs],
+        "request": dict(request),
+        "result": result.to_dict(),
+        "note": "Research use only. Not a medical device.",
+    }
+
+
+def read_record(path: Path) -> dict[str, Any] | None:
+    """A record that medidiff wrote; None where there is none, or the file is somebody else's."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return record if isinstance(record, dict) and record.get("format") == FORMAT else None
+
+
+def is_whole(record: Mapping[str, Any], folder: Path) -> bool:
+    """Whether every file of a record is still there."""
+    return all((folder / str(entry.get("file"))).is_file() for entry in record.get("outputs", []))
+
+
+def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """What two requests differ in, in words; empty when they are equal."""
+    old, new = _flat(before), _flat(now)
+    parts = []
+    for key in sorted(old.keys() | new.keys()):
+        if old.get(key) != new.get(key):
+            parts.append(f"{_WORDS.get(key, key)} was {_short(old.get(key))}, is {_short(new.get(key))}")
+    return "; ".join(parts)
+
+
+_WORDS = {
+    "input_sha256": "the input file (sha256)",
+    "medidiff": "medidiff's version",
+    "prior.hash": "the prior's hash",
+    "prior.name": "the prior",
+    "settings.noise": "--noise",
+    "settings.noise_std": "--noise-std",
+    "settings.noise_std.map_sha256": "the noise map (sha256)",
+    "settings.samples": "--samples",
+    "settings.seed": "--seed",
+    "settings.shifts": "--shifts",
+    "settings.precision": "--precision",
+    "settings.save": "--save",
+    "settings.report": "--report",
+    "settings.mask_sha256": "the mask (sha256)",
+}
+
+
+def _flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{before}{key}.")
+        else:
+            flat[f"{before}{key}"] = value
+    return flat
+
+
+def _short(value: Any) -> str:
+    if value is None:
+        return "not given"
+    text = ",".join(map(str, value)) or "nothing" if isinstance(value, list) else str(value)
+    return f"{text[:12]}..." if len(text) > 40 else text

@@ -1,0 +1,61 @@
+"""What a verb that works on scans must provide."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from medidiff.result import Result
+from medidiff.volume import Volume
+
+
+class Task(Protocol):
+    """What is done to each scan."""
+
+    @property
+    def name(self) -> str:
+        """The verb."""
+        ...
+
+    @property
+    def prior(self) -> Mapping[str, str]:
+        """Name and hash."""
+        ...
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What decides the output, besides scan and prior."""
+        ...
+
+    @property
+    def inputs(self) -> Sequence[Path]:
+        """Files read besides the scans."""
+        ...
+
+    @property
+    def samples(self) -> int:
+        """Posterior samples to write."""
+        ...
+
+    @property
+    def save(self) -> Sequence[str]:
+        """Kinds of volumes to write beside the output."""
+        ...
+
+    @property
+    def report(self) -> bool:
+        """Write the page."""
+        ...
+
+    def check_settings(self) -> None:
+        """Raise what can be known before a folder is begun."""
+        ...
+
+    def check(self, volume: Volume) -> None:
+        """Raise what can be known before the work."""
+        ...
+
+    def run(self, volume: Volume) -> Result:
+        """Do the work."""
+        ...
