@@ -91,7 +91,8 @@ def finish(scene: Array, rng: np.random.Generator, setup: Setup, background: boo
         sigma += rng.uniform(0.0, 0.9) * (rng.uniform(0.5, 1.0, 3) if rng.random() < 0.3 else 1.0)
     sigma = np.where(np.array(setup.spacing) > 1, np.maximum(sigma, 0.45), sigma)  # thick slices average
     if sigma.max() > 0.25:
-        scene = np.asarray(gaussian_filter(scene, np.where(sigma > 0.25, sigma, 0), mode="nearest", truncate=3.0))
+        widths = np.where(sigma > 0.25, sigma, 0)
+        scene = np.asarray(gaussian_filter(scene, widths, mode="nearest", truncate=3.0), np.float32)
     scene = contrast_curve(np.clip(scene, 0, 1.15), rng)
     bright = float(np.percentile(scene[::2, ::2, ::2], 99.5))
     gain = float(rng.uniform(0.8, 1.0)) / max(bright, 0.05) if bright < 0.7 else 1.0

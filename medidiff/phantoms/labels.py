@@ -73,7 +73,7 @@ def _regions(shape: Shape, rng: np.random.Generator, setup: Setup, pattern: Arra
     # Two unit fields of this scale differ by about sqrt(2) * 1.3 / scale from a voxel to the next; a logistic edge
     # with temperature T is about 4 T wide.
     temperature = setup.edge * 1.8 * (1 + rough) / scale / 4
-    for _ in range(int(rng.integers(2, 8))):
+    for _ in range(int(rng.integers(3, 9))):
         field = smooth_field(shape, scale, rng, setup.spacing)
         if rough > 0.1:
             field += np.float32(rough) * smooth_field(shape, max(scale / 3, 3), rng, setup.spacing)
@@ -105,22 +105,19 @@ def _sheets(scene: Array, rng: np.random.Generator, setup: Setup, pattern: Array
 
 def _cortex(shape: Shape, rng: np.random.Generator, setup: Setup, pattern: Array) -> tuple[Array, bool]:
     """A body whose inner surface is folded like a cortex: background, rims, fluid, a ribbon, a core, and nuclei."""
-    outer = body_distance(shape, rng)
+    outer = body_distance(shape, rng, 0.7, 1.05)
     dark = bool(rng.random() < 0.75)
     size = min(shape) / 2
-    wave = float(rng.uniform(8, 9 + 0.35 * size))
-    folds = band_field(shape, wave, rng, setup.spacing, octaves=0.35)
-    depth = float(rng.uniform(0.1, 0.4)) * size
-    folded = np.asarray(outer + depth + folds * float(rng.uniform(0.2, 0.65) * wave), np.float32)
-    ribbon = distance_to_level(folded)
-    thick = float(rng.uniform(1.5, 4.5))
+    hull = outer + np.float32(rng.uniform(0.08, 0.3) * size)
+    ribbon = _bumps(hull, rng, setup) if rng.random() < 0.4 else _sulci(hull, rng, setup)
+    thick = float(rng.uniform(1.5, 4.0))
     core = _regions(shape, rng, setup, pattern) if rng.random() < 0.7 else _paint(rng, setup, pattern)
     bulge = smooth_field(shape, size / 2, rng) * float(0.25 * size)
-    inner = distance_to_level(np.add(outer, bulge + float(rng.uniform(0.45, 0.8) * size), dtype=np.float32))
+    inner = distance_to_level(np.add(outer, bulge + float(rng.uniform(0.6, 1.0) * size), dtype=np.float32))
     layers = [
         (outer, _paint(rng, setup, pattern)),  # skin
-        (outer + np.float32(rng.uniform(1.5, 0.3 * depth + 2)), _paint(rng, setup, pattern)),  # skull
-        (outer + np.float32(0.55 * depth + 1.5), _paint(rng, setup, pattern)),  # fluid
+        (0.7 * outer + 0.3 * hull, _paint(rng, setup, pattern)),  # skull
+        (0.3 * outer + 0.7 * hull, _paint(rng, setup, pattern)),  # fluid
         (ribbon, _paint(rng, setup, pattern)),
         (ribbon + np.float32(thick), core),
         (inner, _paint(rng, setup, pattern)),  # nuclei and ventricles
@@ -129,3 +126,19 @@ def _cortex(shape: Shape, rng: np.random.Generator, setup: Setup, pattern: Array
     for distance, paint in layers:
         scene = blend(scene, paint, inside(distance, setup.edge))
     return scene, dark
+
+
+def _bumps(hull: Array, rng: np.random.Generator, setup: Setup) -> Array:
+    """The hull pushed in and out by waves: distance to a folded surface."""
+    wave = float(rng.uniform(8, 9 + 0.18 * min(hull.shape)))
+    folds = band_field(hull.shape, wave, rng, setup.spacing, octaves=0.35)
+    return distance_to_level(np.asarray(hull + folds * float(rng.uniform(0.2, 0.65) * wave), np.float32))
+
+
+def _sulci(hull: Array, rng: np.random.Generator, setup: Setup) -> Array:
+    """The hull cut by thin winding clefts that end at a depth: distance to the nearest outside, negative within."""
+    wave = float(rng.uniform(11, 12 + 0.25 * min(hull.shape)))
+    sheet = distance_to_level(band_field(hull.shape, wave, rng, setup.spacing, octaves=0.35))
+    depth = float(rng.uniform(0.1, 0.45)) * min(hull.shape)
+    cleft = np.hypot(sheet, np.maximum(-hull - np.float32(depth), 0)) - np.float32(rng.uniform(0.4, 1.5))
+    return np.maximum(hull, -cleft)
