@@ -1,0 +1,72 @@
+"""Training losses: a denoiser on clean or noisy targets, and the log variance of its error."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from medidiff.diffusion.preconditioning import Denoised, loss_weight
+
+
+class NoisyPair(NamedTuple):
+    """A training input made from a target that may be noisy itself.
+
+    Attributes:
+        y: Network input (b, c, x, y, z).
+        level: Total noise map of `y` against the clean scan, what the denoiser is told.
+        a: Share of the denoiser's output in the prediction of the target, sigma^2/(sigma^2 + tau^2).
+    """
+
+    y: Tensor
+    level: Tensor
+    a: Tensor
+
+
+def corrupt(
+    target: Float[Tensor, "b c x y z"], tau: Float[Tensor, "b 1 1 1 1"], level: Tensor, noise: Tensor
+) -> NoisyPair:
+    """Add noise so that the total against the CLEAN scan is `level`.
+
+    Args:
+        target: Scan r = x0 + tau n, normalised.
+        tau: Its own white noise level; 0 for a clean source.
+        level: Wanted total level, (b, c, 1, 1, 1) or a map; voxels below tau stay at tau and teach nothing.
+        noise: Standard normal, shape of `target`.
+
+    Returns:
+        The pair; with tau = 0 it is target + level * noise, level, 1.
+    """
+    variance = (level**2 - tau**2).clamp_min(0)
+    total = (variance + tau**2).sqrt()
+    a = torch.where(tau > 0, variance / (variance + tau**2).clamp_min(1e-20), torch.ones_like(variance))
+    return NoisyPair(target + variance.sqrt() * noise, total, a)
+
+
+def denoising_error(denoised: Tensor, pair: NoisyPair, target: Tensor, sigma_data: Tensor) -> Tensor:
+    """Weighted squared error lambda(level) |a D(y; level) + (1 - a) y - r|^2, voxel by voxel.
+
+    For white Gaussian tau its minimum is the posterior mean of the CLEAN scan: with r = x0 + tau n,
+    E[r | y] = a E[x0 | y] + (1 - a) y, since y - x0 is split between tau n and the added noise as
+    tau^2 : sigma^2. With tau = 0 it is the loss of Karras et al. 2022, section 5.
+    """
+    prediction = pair.a * denoised + (1 - pair.a) * pair.y
+    return loss_weight(pair.level, sigma_data) * (prediction - target) ** 2
+
+
+def log_variance_loss(denoised: Denoised, target: Tensor, clean: Float[Tensor, "b 1 1 1 1"]) -> Tensor:
+    """Gaussian negative log likelihood of the detached residual, over clean targets only (scalar).
+
+    Args:
+        denoised: Output of the denoiser.
+        target: Target scan.
+        clean: 1 where the target is clean, else 0; noisy targets would count their own noise as error.
+
+    Source: Nix and Weigend 1994.
+    """
+    squared = (denoised.mean.detach() - target) ** 2
+    nll = 0.5 * (squared * torch.exp(-denoised.log_variance) + denoised.log_variance)
+    weight = clean.expand_as(nll)
+    return (weight * nll).sum() / weight.sum().clamp_min(1)

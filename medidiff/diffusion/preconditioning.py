@@ -1,0 +1,110 @@
+"""Karras preconditioning with the noise level as a map."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class Coefficients(NamedTuple):
+    """Preconditioning of one noise map; every field broadcasts to the scan."""
+
+    c_skip: Tensor
+    c_out: Tensor
+    c_in: Tensor
+    c_noise: Tensor
+
+
+class Denoised(NamedTuple):
+    """What one evaluation of a denoiser returns, both (b, c, x, y, z).
+
+    Attributes:
+        mean: Estimate of E[x0 | x], in the units of the normalised scan.
+        log_variance: Natural logarithm of the estimated squared error of `mean`, same units squared.
+    """
+
+    mean: Tensor
+    log_variance: Tensor
+
+
+def coefficients(sigma: Tensor, sigma_data: Tensor) -> Coefficients:
+    """Preconditioning coefficients, voxel by voxel.
+
+    Args:
+        sigma: Noise standard deviation, positive and finite, any shape.
+        sigma_data: Standard deviation of the clean data, broadcastable to `sigma`.
+
+    Source: Karras et al. 2022 (arXiv 2206.00364), Eq. 7 and Table 1.
+    """
+    total = sigma**2 + sigma_data**2
+    c_skip = sigma_data**2 / total
+    c_out = sigma * sigma_data * total.rsqrt()
+    c_in = total.rsqrt()
+    c_noise = sigma.log() / 4
+    return Coefficients(c_skip, c_out, c_in, c_noise)
+
+
+class Preconditioned(nn.Module):
+    """A denoiser D(x; sigma) = c_skip x + c_out F(c_in x, c_noise) whose sigma is a map.
+
+    Args:
+        network: F; called as `network(c_in * x, c_noise, spacing_mm, cond)`, returns (F, raw log variance).
+        sigma_data: Standard deviation of the clean data, one value per channel (c,).
+        sigma_min: Levels are clamped to this from below.
+        sigma_max: Levels are clamped to this from above; an infinite level means "not observed".
+
+    Source: Karras et al. 2022, Eq. 7, voxel by voxel.
+    """
+
+    sigma_data: Tensor
+
+    def __init__(self, network: nn.Module, sigma_data: Tensor, sigma_min: float, sigma_max: float) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("sigma_data", sigma_data.detach().float().reshape(1, -1, 1, 1, 1).clone())
+        self.sigma_min, self.sigma_max = sigma_min, sigma_max
+
+    def forward(
+        self,
+        x: Float[Tensor, "b c x y z"],
+        sigma: Tensor,
+        spacing_mm: Float[Tensor, "b 3"] | None = None,
+        cond: dict[str, Tensor] | None = None,
+    ) -> Denoised:
+        """Estimate the clean scan.
+
+        Args:
+            x: Noisy scan, normalised, (b, c, x, y, z).
+            sigma: Noise standard deviation in the same units: 0-dim, (b, c, 1, 1, 1), or a map broadcastable to `x`.
+            spacing_mm: Voxel spacing (b, 3); None means unknown.
+            cond: Conditions by name, see `HaarUNet`.
+
+        Returns:
+            Mean and log error variance, each (b, c, x, y, z), float32.
+        """
+        sigma = _five_dimensions(sigma.float(), x).clamp(self.sigma_min, self.sigma_max)
+        c = coefficients(sigma, self.sigma_data)
+        F_x, raw_log_variance = self.network(c.c_in * x, c.c_noise, spacing_mm, cond)
+        mean = c.c_skip * x + c.c_out * F_x.float()
+        return Denoised(mean, raw_log_variance.float() + 2 * c.c_out.log())
+
+
+def _five_dimensions(sigma: Tensor, x: Tensor) -> Tensor:
+    """Give `sigma` the five dimensions (b, c, ...) of `x`, keeping singleton axes, so that scalars stay cheap."""
+    if sigma.ndim == 0:
+        sigma = sigma.reshape(1, 1, 1, 1, 1)
+    spatial = tuple(x.shape[2:]) if tuple(sigma.shape[2:]) != (1, 1, 1) else (1, 1, 1)
+    return sigma.expand(x.shape[0], x.shape[1], *spatial)
+
+
+def loss_weight(sigma: Tensor, sigma_data: Tensor) -> Tensor:
+    """Weight (sigma^2 + s^2) / (sigma s)^2 that gives F's target unit scale.
+
+    Source: Karras et al. 2022, section 5 (lambda).
+    """
+    return (sigma**2 + sigma_data**2) / (sigma * sigma_data) ** 2
+
+
+__all__ = ["Coefficients", "Denoised", "Preconditioned", "coefficients", "loss_weight"]

@@ -1,0 +1,97 @@
+"""What the network is told besides the scan: the noise level per voxel, the spacing, the conditions."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+UNKNOWN_CATEGORY = 0
+"""Index of the null token of every categorical condition; trained values start at 1."""
+
+
+class CategoricalSlot(BaseModel):
+    """A categorical condition, for example the kind of scan."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    values: tuple[str, ...]
+    """Trained values, in the order of their indices 1, 2, ...; index 0 is the null token."""
+
+
+class ContinuousSlot(BaseModel):
+    """A continuous condition, for example age in years."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    unit: str
+    """Physical unit of the value."""
+    low: float
+    """Lower end of the trained range."""
+    high: float
+    """Upper end of the trained range."""
+
+
+class ConditionSlots(BaseModel):
+    """Everything a prior can be conditioned on. Each slot has a null token: a condition may always be left out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    categorical: dict[str, CategoricalSlot] = Field(default_factory=dict)
+    """Categorical conditions by name."""
+    continuous: dict[str, ContinuousSlot] = Field(default_factory=dict)
+    """Continuous conditions by name."""
+    images: tuple[str, ...] = ()
+    """Image or mask channels on the scan's own grid."""
+
+
+class ConditionEmbedding(nn.Module):
+    """Noise level per voxel, spacing and conditions, as one vector per voxel.
+
+    Args:
+        channels: Number of image channels, each with its own noise level.
+        width: Length of the embedding.
+        slots: The conditions.
+    """
+
+    def __init__(self, channels: int, width: int, slots: ConditionSlots) -> None:
+        super().__init__()
+        self.slots = slots
+        self.level_in = nn.Conv3d(channels, width, 1)
+        self.level_out = nn.Conv3d(width, width, 1)
+        self.spacing = nn.Linear(4, width)
+        self.tables = nn.ModuleDict({k: nn.Embedding(len(s.values) + 1, width) for k, s in slots.categorical.items()})
+        self.scalars = nn.ModuleDict({k: nn.Linear(2, width) for k in slots.continuous})
+        nn.init.normal_(self.level_in.weight, std=2.0)
+        nn.init.normal_(self.level_in.bias, std=2.0)  # type: ignore[arg-type]
+        for table in self.tables.values():
+            nn.init.normal_(table.weight, std=0.1)  # type: ignore[arg-type]
+
+    def forward(
+        self,
+        c_noise: Float[Tensor, "b c x y z"],
+        spacing_mm: Float[Tensor, "b 3"] | None,
+        cond: dict[str, Tensor] | None,
+    ) -> Float[Tensor, "b e x y z"]:
+        """Embed; spatial size is that of `c_noise` (1, 1, 1 for a constant level)."""
+        cond = cond or {}
+        b = c_noise.shape[0]
+        embedded = self.level_out(torch.sin(self.level_in(c_noise)))
+        extra = self.spacing(_spacing_features(spacing_mm, b, c_noise.device))
+        for name, table in self.tables.items():
+            index = cond.get(name, torch.full((b,), UNKNOWN_CATEGORY, device=c_noise.device))
+            extra = extra + table(index)
+        for name, linear in self.scalars.items():
+            slot = self.slots.continuous[name]
+            value = cond.get(name, torch.full((b,), float("nan"), device=c_noise.device))
+            known = torch.isfinite(value)
+            scaled = torch.where(known, 2 * (value - slot.low) / (slot.high - slot.low) - 1, torch.zeros_like(value))
+            extra = extra + linear(torch.stack([scaled, known.to(scaled)], dim=1))
+        return nn.functional.silu(embedded + extra[:, :, None, None, None])
+
+
+def _spacing_features(spacing_mm: Tensor | None, batch: int, device: torch.device) -> Tensor:
+    """ln(spacing in mm) per axis and a flag that it is known, (b, 4); all zero for an unknown (nan) spacing."""
+    if spacing_mm is None:
+        return torch.zeros(batch, 4, device=device)
+    known = torch.isfinite(spacing_mm).all(dim=1, keepdim=True)
+    logarithm = torch.where(known, spacing_mm, torch.ones_like(spacing_mm)).float().clamp(0.05, 20).log()
+    return torch.cat([logarithm, known.to(logarithm)], dim=1).to(device)

@@ -1,0 +1,1 @@
+"""Training a prior: configuration, the Lightning module, the run."""

@@ -1,0 +1,186 @@
+"""A training run as a validated YAML file: unknown keys are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from medidiff.cohort.augment import Augmentation
+from medidiff.cohort.sources import Source
+from medidiff.errors import ConfigError
+from medidiff.nets.unet import NetConfig
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataConfig(_Part):
+    """What is trained on."""
+
+    root: Path = Path("../shared/data")
+    """Folder that the paths of folder sources start from; relative to where the command runs."""
+    cache: Path = Path("~/.cache/medidiff/procedural")
+    """Where procedural volumes are kept between runs."""
+    patch: tuple[int, int, int] = (48, 48, 48)
+    """Patch size in voxels; a multiple of the network's alignment (8 by default)."""
+    sources: tuple[Source, ...]
+    """Scans and procedural volumes with their shares."""
+    augmentation: Augmentation = Augmentation()
+    """How patches are varied."""
+
+
+class LevelPart(_Part):
+    """A range of noise levels, ln(sigma) uniform within it."""
+
+    low: float = Field(gt=0)
+    """Lowest level, normalised units (the scan spans about 2)."""
+    high: float = Field(gt=0)
+    """Highest level."""
+    weight: float = Field(default=1.0, gt=0)
+    """Share of the draws, relative to the other parts."""
+
+
+class NoiseConfig(_Part):
+    """Which noise maps training draws."""
+
+    sigma_min: float = Field(default=0.002, gt=0)
+    """Lowest level the prior knows: 0.1% of the intensity range."""
+    sigma_max: float = Field(default=80.0, gt=0)
+    """Level that stands for "not observed"; a sampling prior needs 5 times sqrt(lambda_1) of its scans."""
+    levels: tuple[LevelPart, ...] = (
+        LevelPart(low=0.008, high=0.7, weight=0.7),
+        LevelPart(low=0.5, high=80, weight=0.3),
+    )
+    """Mixture of levels."""
+    p_constant: float = Field(default=0.5, ge=0, le=1)
+    """Share of batches with one level per scan; the rest are maps."""
+
+
+class OptimiserConfig(_Part):
+    """How the weights move."""
+
+    name: Literal["adamw", "muon"] = "muon"
+    """muon: orthogonalised momentum for convolution kernels, AdamW for the rest; adamw: AdamW for all."""
+    lr: float = Field(default=2e-3, gt=0)
+    """Peak learning rate."""
+    weight_decay: float = Field(default=0.01, ge=0)
+    """Decoupled weight decay."""
+    batch: int = Field(default=4, ge=1)
+    """Patches per step."""
+    steps: int = Field(default=20000, ge=1)
+    """Steps of the whole run; --hours may end it earlier."""
+    warmup: int = Field(default=100, ge=0)
+    """Steps of linear warm-up."""
+    decay_from: float = Field(default=0.4, ge=0, lt=1)
+    """Share of the run after which the learning rate falls linearly to zero."""
+    clip: float = Field(default=1.0, gt=0)
+    """Gradient norm is clipped to this."""
+    ema: float = Field(default=0.999, gt=0, lt=1)
+    """Decay of the weights' moving average, which is what ships."""
+
+
+class CardConfig(_Part):
+    """What the finished prior says of itself."""
+
+    description: str = ""
+    """One or two sentences."""
+    modalities: tuple[str, ...] = ()
+    """Modalities it has seen."""
+    weights_licence: str = "not stated"
+    """Licence of the weights."""
+    output_licence: str = "not stated"
+    """Licence of what it generates."""
+    intended_use: str = "Research."
+    """What it is for."""
+    limits: str = ""
+    """What it is not for."""
+
+
+class TrainingConfig(_Part):
+    """A complete training run."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    """Name of the prior."""
+    output: Path
+    """Folder of logs, checkpoints and, at the end, NAME.safetensors."""
+    seed: int = 0
+    """Base seed of weights, patches, maps and noise."""
+    hours: float | None = Field(default=None, gt=0)
+    """Training time after which the run ends; None: all steps."""
+    precision: Literal["auto", "bf16", "float32"] = "auto"
+    """auto is measured on this machine."""
+    threads: int | None = Field(default=None, ge=1)
+    """CPU threads; None leaves torch's choice."""
+    log_every: int = Field(default=25, ge=1)
+    """Steps between log lines."""
+    validate_every: int = Field(default=500, ge=1)
+    """Steps between validations, sample pictures and exported weights."""
+    checkpoint_minutes: float = Field(default=5.0, gt=0)
+    """Minutes between checkpoints; at most this much work is lost."""
+    data: DataConfig
+    """What is trained on."""
+    network: NetConfig = NetConfig()
+    """The network."""
+    noise: NoiseConfig = NoiseConfig()
+    """The noise maps."""
+    optimiser: OptimiserConfig = OptimiserConfig()
+    """The optimiser."""
+    card: CardConfig = CardConfig()
+    """The card."""
+
+
+def load_config(path: Path, overrides: list[str] | None = None) -> TrainingConfig:
+    """Read and check a training configuration.
+
+    Args:
+        path: YAML file.
+        overrides: `a.b=value` each; the value is YAML. List entries are addressed by number (`data.sources.0.weight`).
+
+    Raises:
+        ConfigError: not there, not YAML, an unknown key, or a value out of its range.
+    """
+    if not path.is_file():
+        raise ConfigError(f"config {path}: no such file. Complete examples lie in configs/.")
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"config {path}: not a YAML file ({error}).") from error
+    if not isinstance(tree, dict):
+        raise ConfigError(f"config {path}: must be a YAML mapping with the keys name, output, data, ...")
+    for override in overrides or []:
+        _override(tree, override)
+    try:
+        config = TrainingConfig.model_validate(tree)
+    except ValidationError as error:
+        lines = [f"  {'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors()]
+        raise ConfigError(f"config {path}:\n" + "\n".join(lines)) from error
+    _check(config, path)
+    return config
+
+
+def _check(config: TrainingConfig, path: Path) -> None:
+    alignment = config.network.alignment
+    if any(n % alignment or n < alignment for n in config.data.patch):
+        raise ConfigError(f"config {path}: data.patch {config.data.patch} must be multiples of {alignment}.")
+    if not config.data.sources:
+        raise ConfigError(f"config {path}: data.sources is empty; name at least one source.")
+    if config.noise.sigma_min >= config.noise.sigma_max:
+        raise ConfigError(f"config {path}: noise.sigma_min must be below noise.sigma_max.")
+
+
+def _override(tree: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals:
+        raise ConfigError(f"--set {override}: write key=value, for example --set optimiser.batch=2.")
+    node: Any = tree
+    *parents, last = key.split(".")
+    try:
+        for name in parents:
+            node = node[int(name)] if isinstance(node, list) else node.setdefault(name, {})
+        node[int(last) if isinstance(node, list) else last] = yaml.safe_load(text)
+    except (ValueError, IndexError, AttributeError, TypeError) as error:
+        raise ConfigError(f"--set {override}: {key} does not name a place in the configuration.") from error

@@ -1,0 +1,100 @@
+"""From a finished run to a prior file with its card."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import json
+import os
+from pathlib import Path
+from typing import cast
+
+import medidiff
+from medidiff.cohort import FolderSource, PatchDataModule, ProceduralSource
+from medidiff.diffusion.preconditioning import Preconditioned
+from medidiff.precision import cpu_model
+from medidiff.prior import Card, DataSource, Prior, SpacingRange, TrainingRecord
+from medidiff.training.config import TrainingConfig
+from medidiff.training.module import DenoiserTraining, network_config
+
+
+def export_prior(
+    config: TrainingConfig, data: PatchDataModule, module: DenoiserTraining, steps: int, hours: float, path: Path
+) -> Path:
+    """Write the averaged weights and the card, float16.
+
+    Args:
+        config: The run.
+        data: Its data, for the sources of the card.
+        module: The trained module.
+        steps: Optimiser steps taken.
+        hours: Training time.
+        path: Where the prior goes.
+
+    Returns:
+        `path`.
+    """
+    card = make_card(config, data, tuple(module.denoiser.sigma_data.flatten().tolist()), steps, hours)
+    averaged = cast(Preconditioned, module.ema.module)
+    Prior(card, averaged.network.state_dict()).save(path, dtype="float16")
+    return path
+
+
+def make_card(
+    config: TrainingConfig, data: PatchDataModule, sigma_data: tuple[float, ...], steps: int, hours: float
+) -> Card:
+    """The card of a run, without measured figures."""
+    sources = tuple(
+        _source(source, cases, config)
+        for source, (_, cases) in zip(config.data.sources, data.loaded["train"], strict=True)
+    )
+    spacings = [s for _, cases in data.loaded["train"] for case in cases for s in case.spacing_mm if s == s]
+    patients = {p for source in config.data.sources for p in _patients(source, config.data.root)}
+    coarser = 2.0 if config.data.augmentation.coarser > 0 else 1.0
+    return Card(
+        name=config.name,
+        version="0",
+        created=datetime.date.today().isoformat(),
+        description=config.card.description,
+        task="denoise",
+        network=network_config(config, data.kinds),
+        sigma_data=sigma_data,
+        sigma_min=config.noise.sigma_min,
+        sigma_max=config.noise.sigma_max,
+        spacing_mm=SpacingRange(low=min(spacings, default=1.0), high=coarser * max(spacings, default=1.0)),
+        modalities=config.card.modalities,
+        training=TrainingRecord(
+            config=json.loads(config.model_dump_json(exclude={"output": True, "data": {"root", "cache"}})),
+            steps=steps,
+            hours=round(hours, 3),
+            hardware=f"{cpu_model()}, {config.threads or os.cpu_count()} threads",
+            sources=sources,
+            patients=len(patients),
+            seed=config.seed,
+            code_version=medidiff.__version__,
+        ),
+        weights_licence=config.card.weights_licence,
+        output_licence=config.card.output_licence,
+        intended_use=config.card.intended_use,
+        limits=config.card.limits,
+    )
+
+
+def _source(source: ProceduralSource | FolderSource, cases: list, config: TrainingConfig) -> DataSource:
+    if isinstance(source, ProceduralSource):
+        note = f"generator {source.generator}, seeds {source.seed} to {source.seed + len(cases) - 1}, noise-free"
+        return DataSource(name=source.name, licence="none needed: made by medidiff", scans=len(cases), note=note)
+    note = f"train patients only; mean over {source.downsample} voxels; own noise {source.tau}"
+    patients = _patients(source, config.data.root)
+    return DataSource(
+        name=source.name, licence=source.licence, scans=len(cases), patients=len(patients) or len(cases), note=note
+    )
+
+
+def _patients(source: ProceduralSource | FolderSource, root: Path) -> set[str]:
+    """Train patients of a source, by set and identifier; a set without a table counts no patient here."""
+    if isinstance(source, ProceduralSource) or source.table is None:
+        return set()
+    with (root / source.table).open(newline="", encoding="utf-8") as handle:
+        rows = [row for row in csv.DictReader(handle, delimiter="\t") if row["split"] == "train"]
+    return {f"{source.table}:{row.get('patient') or row['case']}" for row in rows}

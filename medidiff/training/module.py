@@ -1,0 +1,187 @@
+"""The LightningModule: one step of denoiser training, EMA weights, validation."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from medidiff.diffusion.losses import corrupt, denoising_error, log_variance_loss
+from medidiff.diffusion.maps import LevelRange, MapDistribution
+from medidiff.diffusion.preconditioning import Preconditioned
+from medidiff.nets.embedding import CategoricalSlot, ConditionSlots
+from medidiff.nets.unet import HaarUNet, NetConfig
+from medidiff.training.config import TrainingConfig
+from medidiff.training.muon import ConvMuon
+
+VALIDATION_PERCENT = (3.0, 9.0, 15.0)
+"""Noise levels of the validation, percent of the intensity range."""
+P_UNCONDITIONAL = 0.7
+"""Share of patches whose kind is left out."""
+P_UNKNOWN_SPACING = 0.2
+"""Share of patches whose spacing is left out."""
+
+
+class LevelWeight(nn.Module):
+    """u(sigma): learned log of the expected weighted error at a level, so that every level counts alike.
+
+    Source: Karras et al. 2024 (EDM2), Eq. 14-16; Kendall et al. 2018.
+    """
+
+    def __init__(self, width: int = 32) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(1, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
+        self.last = nn.Linear(width, 1)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
+
+    def forward(self, sigma: Tensor) -> Tensor:
+        """u for every element of `sigma`."""
+        return self.last(self.layers(sigma.log().unsqueeze(-1) / 2)).squeeze(-1)
+
+
+class DenoiserTraining(lightning.LightningModule):
+    """Trains `Preconditioned(HaarUNet)` on patches whose targets may be noisy.
+
+    Args:
+        config: The run.
+        kinds: Values of the condition `kind`.
+        sigma_data: Standard deviation of the patches.
+    """
+
+    def __init__(self, config: TrainingConfig, kinds: tuple[str, ...], sigma_data: float) -> None:
+        super().__init__()
+        self.config = config
+        self.denoiser = Preconditioned(
+            HaarUNet(network_config(config, kinds)),
+            torch.full((config.network.channels,), sigma_data),
+            config.noise.sigma_min,
+            config.noise.sigma_max,
+        )
+        self.denoiser.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        self.ema = AveragedModel(self.denoiser, multi_avg_fn=_ema_with_warmup(config.optimiser.ema))
+        self.ema.requires_grad_(False)
+        self.level_weight = LevelWeight()
+        self.maps = MapDistribution(
+            tuple(LevelRange(part.low, part.high, part.weight) for part in config.noise.levels),
+            config.noise.sigma_min,
+            config.noise.sigma_max,
+            config.noise.p_constant,
+        )
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        """Loss of one batch; maps and noise depend on the seed and the step alone."""
+        generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.global_step)
+        target, tau = batch["target"], batch["tau"]
+        level = self.maps.draw(tuple(target.shape), generator).to(target)
+        noise = torch.randn(target.shape, generator=generator).to(target)
+        pair = corrupt(target, tau, level, noise)
+        keep = torch.rand(2, target.shape[0], generator=generator).to(target.device)
+        kind = torch.where(keep[0] < P_UNCONDITIONAL, 0, batch["kind"])
+        spacing = torch.where((keep[1] < P_UNKNOWN_SPACING)[:, None], float("nan"), batch["spacing_mm"])
+        denoised = self.denoiser(pair.y, pair.level, spacing, {"kind": kind})
+        error = denoising_error(denoised.mean, pair, target, self.denoiser.sigma_data)
+        clean = (tau == 0).to(target)
+        u = self.level_weight(pair.level.float())
+        reweighted = (error * torch.exp(-u.detach())).mean()
+        learn_u = ((error.detach() * torch.exp(-u) + u) * clean).mean()
+        loss = reweighted + learn_u + 0.1 * log_variance_loss(denoised, target, clean)
+        self.log("train/error", error.detach().mean(), prog_bar=True)
+        self.log("train/reweighted", reweighted.detach(), prog_bar=True)
+        self.log("train/loss", loss.detach())
+        return loss
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Step, then move the average: together, so that no checkpoint falls between them."""
+        super().optimizer_step(*args, **kwargs)
+        self.ema.update_parameters(self.denoiser)
+
+    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        """PSNR of the averaged weights at fixed levels, per batch of val patches with fixed noise."""
+        target, tau = batch["target"], batch["tau"]
+        generator = torch.Generator().manual_seed(batch_idx)
+        noise = torch.randn(target.shape, generator=generator).to(target)
+        for percent in VALIDATION_PERCENT:
+            sigma = percent / 100 * 2
+            y = target + sigma * noise
+            mean = self.ema.module(y, torch.tensor(sigma), batch["spacing_mm"], None).mean
+            mse = ((mean - target) ** 2).mean(dim=(1, 2, 3, 4))
+            self.log(f"val/psnr_{percent:g}pct", (10 * torch.log10(4 / mse)).mean(), prog_bar=True)
+            excess = (mse - tau.flatten() ** 2).clamp_min(1e-8)
+            self.log(f"val/psnr_less_own_noise_{percent:g}pct", (10 * torch.log10(4 / excess)).mean())
+
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        """Muon for convolution kernels and AdamW for the rest, or AdamW for all."""
+        how = self.config.optimiser
+        named = [(n, p) for n, p in self.named_parameters() if p.requires_grad]
+        kernels = [p for n, p in named if how.name == "muon" and _is_hidden_kernel(n, p)]
+        chosen = {id(p) for p in kernels}
+        rest = [p for _, p in named if id(p) not in chosen]
+        adam = torch.optim.AdamW(rest, lr=how.lr, betas=(0.9, 0.99), weight_decay=0.0)
+        if not kernels:
+            return [adam]
+        return [_Both(ConvMuon(kernels, lr=how.lr, weight_decay=how.weight_decay), adam)]
+
+    def set_learning_rate(self, step: int, progress: float) -> float:
+        """Warm-up, plateau, linear decay to zero at progress 1; returns the rate set."""
+        how = self.config.optimiser
+        warm = min(1.0, (step + 1) / max(1, how.warmup))
+        fall = min(1.0, (1 - progress) / (1 - how.decay_from))
+        rate = how.lr * warm * max(fall, 0.0)
+        for optimizer in self.trainer.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+        return rate
+
+
+class _Both(torch.optim.Optimizer):
+    """Two optimisers behind one: Lightning then counts one step, clips once and resumes both."""
+
+    def __init__(self, first: torch.optim.Optimizer, second: torch.optim.Optimizer) -> None:
+        self.parts = (first, second)
+        super().__init__([p for part in self.parts for g in part.param_groups for p in g["params"]], {})
+        self.param_groups = [group for part in self.parts for group in part.param_groups]
+
+    def step(self, closure: Any = None) -> Any:  # type: ignore[override]
+        loss = closure() if closure is not None else None
+        for part in self.parts:
+            part.step()
+        return loss
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"parts": [part.state_dict() for part in self.parts]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        for part, state in zip(self.parts, state_dict["parts"], strict=True):
+            part.load_state_dict(state)
+        self.param_groups = [group for part in self.parts for group in part.param_groups]
+
+
+def _is_hidden_kernel(name: str, parameter: Tensor) -> bool:
+    """3 x 3 x 3 and resampling kernels inside the network; not the stem, the heads or the embeddings."""
+    return (
+        parameter.ndim == 5
+        and math.prod(parameter.shape[2:]) > 1
+        and not any(part in name for part in ("stem", "head", "embedding"))
+    )
+
+
+def _ema_with_warmup(decay: float) -> Any:
+    @torch.no_grad()
+    def average(averaged: list[Tensor], current: list[Tensor], n: Tensor | int) -> None:
+        beta = min(decay, (1 + int(n)) / (10 + int(n)))
+        for slow, fast in zip(averaged, current, strict=True):
+            slow.lerp_(fast, 1 - beta)
+
+    return average
+
+
+def network_config(config: TrainingConfig, kinds: tuple[str, ...]) -> NetConfig:
+    """The run's network with the condition `kind` filled in."""
+    slots: ConditionSlots = config.network.slots
+    categorical = {**slots.categorical, "kind": CategoricalSlot(values=kinds)}
+    return config.network.model_copy(update={"slots": slots.model_copy(update={"categorical": categorical})})
