@@ -106,8 +106,6 @@ class Worker:
 
 def _serve(connection: Connection, method: Method, cores: list[int]) -> None:
     """The worker's loop: warm up once on a small scan, then answer until the other end closes."""
-    import resource
-
     import psutil
 
     if hasattr(os, "sched_setaffinity"):
@@ -133,9 +131,20 @@ def _serve(connection: Connection, method: Method, cores: list[int]) -> None:
         except EOFError:
             return
         if request == "memory":
-            connection.send((resting_mib, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10))  # KiB on Linux
+            connection.send((resting_mib, peak_mib()))
         else:
             connection.send(work(*request))
+
+
+def peak_mib() -> float:
+    """Largest resident memory of this process. Linux's ru_maxrss would include the parent's from before the exec."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) / 2**10
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # bytes on macOS
 
 
 # Cached BM4D, for development -----------------------------------------------------------------------------------------
