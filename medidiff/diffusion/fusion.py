@@ -91,5 +91,5 @@ def posterior_start(
     """
     mean = denoise_map(fill_unobserved(y, noise_map, t_0 * fill), noise_map)
     x = mean + t_0 * z
-    denoised = posterior_denoiser(denoise_map, y, noise_map)(x, torch.as_tensor(t_0, device=x.device))
+    denoised = posterior_denoiser(denoise_map, y, noise_map)(x, x.new_tensor(t_0))
     return x + (denoised - mean) / 2

@@ -73,7 +73,7 @@ def sample_posterior(
         return denoise_map(x, sigma)
 
     z, fill = _draw(generators, y), _draw(generators, y)
-    sigmas = karras_sigmas(n_steps, min(sigma_min, t_0 / 10), t_0, dtype=torch.float64).to(y.device)
+    sigmas = karras_sigmas(n_steps, min(sigma_min, t_0 / 10), t_0, dtype=y.dtype).to(y.device)
     x = posterior_start(counted, y, noise_map, t_0, z, fill)
     x = sampler(posterior_denoiser(counted, y, noise_map), x, sigmas, callback)
     return Samples(x, nfe)

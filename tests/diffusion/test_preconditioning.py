@@ -1,0 +1,86 @@
+"""Identities of the preconditioning, and a constant map against a scalar."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from medidiff.diffusion import Preconditioned, coefficients, loss_weight
+
+LEVELS = torch.logspace(-3, 2, 30, dtype=torch.float64)
+DATA = torch.tensor([[0.05], [0.5], [3.0]], dtype=torch.float64)
+
+
+class Fixed(nn.Module):
+    """A stand-in network that remembers what it was given and returns constants."""
+
+    def forward(
+        self, x: Tensor, c_noise: Tensor, spacing_mm: Tensor | None, cond: dict[str, Tensor] | None
+    ) -> tuple[Tensor, Tensor]:
+        self.x, self.c_noise, self.spacing_mm, self.cond = x, c_noise, spacing_mm, cond
+        return torch.full_like(x, 2.0), torch.full_like(x, 0.3)
+
+
+def test_input_and_target_have_unit_variance() -> None:
+    c = coefficients(LEVELS, DATA)
+    # x = x0 + sigma n: Var(c_in x) = c_in^2 (s^2 + sigma^2).
+    torch.testing.assert_close(c.c_in**2 * (DATA**2 + LEVELS**2), torch.ones(3, 30).double(), rtol=1e-14, atol=0)
+    # F's target (x0 - c_skip x) / c_out: ((1 - c_skip)^2 s^2 + c_skip^2 sigma^2) / c_out^2. 1 - c_skip is 1e-7 at least,
+    # so float64 leaves 1e-9 of it.
+    target = ((1 - c.c_skip) ** 2 * DATA**2 + c.c_skip**2 * LEVELS**2) / c.c_out**2
+    torch.testing.assert_close(target, torch.ones(3, 30).double(), rtol=1e-9, atol=0)
+
+
+def test_c_skip_amplifies_the_error_of_f_least() -> None:
+    # Karras et al. 2022, appendix B.6: c_skip minimises c_out, i.e. it is the slope of the best linear estimate of x0.
+    c = coefficients(LEVELS, DATA)
+    torch.testing.assert_close(c.c_skip, DATA**2 / (DATA**2 + LEVELS**2), rtol=1e-14, atol=0)
+    torch.testing.assert_close(c.c_out**2, DATA**2 * (1 - c.c_skip), rtol=1e-9, atol=0)
+    torch.testing.assert_close(c.c_noise, LEVELS.log() / 4, rtol=1e-14, atol=0)
+
+
+def test_loss_weight_gives_f_a_unit_loss() -> None:
+    c = coefficients(LEVELS, DATA)
+    torch.testing.assert_close(loss_weight(LEVELS, DATA) * c.c_out**2, torch.ones(3, 30).double(), rtol=1e-14, atol=0)
+
+
+def test_mean_and_log_variance() -> None:
+    network = Fixed()
+    denoiser = Preconditioned(network, torch.tensor([0.5, 2.0]), 0.01, 10.0)
+    x = torch.randn(3, 2, 2, 2, 2, generator=torch.Generator().manual_seed(0))
+    sigma = torch.rand(3, 2, 2, 2, 2, generator=torch.Generator().manual_seed(1)) + 0.1
+    spacing, cond = torch.ones(3, 3), {"age": torch.ones(3)}
+    out = denoiser(x, sigma, spacing, cond)
+    c = coefficients(sigma, torch.tensor([0.5, 2.0]).reshape(1, 2, 1, 1, 1))
+    torch.testing.assert_close(network.x, c.c_in * x)
+    torch.testing.assert_close(network.c_noise, c.c_noise)
+    assert network.spacing_mm is spacing
+    assert network.cond is cond
+    torch.testing.assert_close(out.mean, c.c_skip * x + 2 * c.c_out)
+    torch.testing.assert_close(out.log_variance, 0.3 + 2 * c.c_out.log())
+
+
+@pytest.mark.parametrize(("level", "clamped"), [(math.inf, 10.0), (50.0, 10.0), (1e-9, 0.01), (0.0, 0.01)])
+def test_levels_are_clamped(level: float, clamped: float) -> None:
+    denoiser = Preconditioned(Fixed(), torch.tensor([0.5]), 0.01, 10.0)
+    x = torch.randn(1, 1, 2, 2, 2, generator=torch.Generator().manual_seed(0))
+    sigma = torch.full_like(x, 0.3)
+    sigma[..., 0] = level
+    expected = torch.where(sigma == 0.3, sigma, clamped)
+    for left, right in zip(denoiser(x, sigma), denoiser(x, expected), strict=True):
+        assert torch.equal(left, right)
+        assert bool(left.isfinite().all())
+    assert torch.equal(denoiser(x, torch.tensor(level)).mean, denoiser(x, torch.tensor(clamped)).mean)
+
+
+@pytest.mark.parametrize("shape", [(), (2, 3, 1, 1, 1), (1, 3, 1, 1, 1), (1, 1, 4, 4, 4), (2, 3, 4, 4, 4)])
+def test_shapes_of_sigma(shape: tuple[int, ...]) -> None:
+    network = Fixed()
+    denoiser = Preconditioned(network, torch.tensor([0.5, 1.0, 2.0]), 0.01, 10.0)
+    x = torch.randn(2, 3, 4, 4, 4, generator=torch.Generator().manual_seed(0))
+    out = denoiser(x, torch.full(shape, 0.7))
+    torch.testing.assert_close(out.mean, denoiser(x, torch.tensor(0.7)).mean)
+    constant = len(shape) < 5 or shape[2] == 1
+    denoiser(x, torch.full(shape, 0.7))
+    assert tuple(network.c_noise.shape) == ((2, 3, 1, 1, 1) if constant else (2, 3, 4, 4, 4))
