@@ -26,7 +26,7 @@ def test_input_and_target_have_unit_variance() -> None:
     c = coefficients(LEVELS, DATA)
     # x = x0 + sigma n: Var(c_in x) = c_in^2 (s^2 + sigma^2).
     torch.testing.assert_close(c.c_in**2 * (DATA**2 + LEVELS**2), torch.ones(3, 30).double(), rtol=1e-14, atol=0)
-    # F's target (x0 - c_skip x) / c_out: ((1 - c_skip)^2 s^2 + c_skip^2 sigma^2) / c_out^2. 1 - c_skip is 1e-7 at least,
+    # F's target (x0 - c_skip x) / c_out: ((1 - c_skip)^2 s^2 + c_skip^2 sigma^2) / c_out^2. 1 - c_skip is 1e-7 or more,
     # so float64 leaves 1e-9 of it.
     target = ((1 - c.c_skip) ** 2 * DATA**2 + c.c_skip**2 * LEVELS**2) / c.c_out**2
     torch.testing.assert_close(target, torch.ones(3, 30).double(), rtol=1e-9, atol=0)
