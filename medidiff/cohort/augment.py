@@ -49,7 +49,7 @@ def random_patch(
     data = case.data.transpose(*order)
     factors = np.where(np.array(data.shape) >= factors * 16, factors, 1)
     patch = _crop(data, tuple(int(n) for n in np.array(shape) * factors), rng).astype(np.float32)
-    patch = block_mean(patch, (int(factors[0]), int(factors[1]), int(factors[2])))
+    patch = _mirror(block_mean(patch, (int(factors[0]), int(factors[1]), int(factors[2]))), shape, rng)
     tau = case.tau / float(np.sqrt(factors.prod()))
     spacing = np.array(case.spacing_mm)[order] * factors
     if how.flip:
@@ -59,14 +59,18 @@ def random_patch(
 
 
 def _crop(data: np.ndarray, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """A random box; a scan smaller than the box is mirrored at its far ends."""
+    """A random box, or all there is along an axis that is too short."""
     starts = [int(rng.integers(0, max(n - s, 0) + 1)) for n, s in zip(data.shape, shape, strict=True)]
-    box = data[tuple(slice(a, a + s) for a, s in zip(starts, shape, strict=True))]
+    return data[tuple(slice(a, a + s) for a, s in zip(starts, shape, strict=True))]
+
+
+def _mirror(box: np.ndarray, shape: tuple[int, int, int], rng: np.random.Generator) -> np.ndarray:
+    """Mirror a box that is too small at its ends."""
     missing = [s - n for s, n in zip(shape, box.shape, strict=True)]
-    if any(missing):
-        before = [int(rng.integers(0, m + 1)) for m in missing]
-        box = np.pad(box, [(b, m - b) for b, m in zip(before, missing, strict=True)], mode="symmetric")
-    return box
+    if not any(missing):
+        return box
+    before = [int(rng.integers(0, m + 1)) for m in missing]
+    return np.pad(box, [(b, m - b) for b, m in zip(before, missing, strict=True)], mode="symmetric")
 
 
 def _vary_intensity(
