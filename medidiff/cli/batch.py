@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,8 @@ class Batch:
             return Entry(job, "failed", failure)
 
     def _work(self, job: Job) -> Entry:
-        volume = read_nifti(job.source).check()
+        volume = read_nifti(job.source)
+        replace(volume, name=str(job.source)).check()  # a message names the file, not only the scan
         self.task.check(volume)
         if self.dry_run:
             return Entry(job, "would be done")

@@ -12,6 +12,12 @@ from medidiff.cli.options import JsonOption
 from medidiff.cli.outcome import emit_json, verb
 from medidiff.errors import UsageError
 
+_CARD_ORDER = (
+    "name", "version", "created", "description", "task", "modalities", "spacing_mm", "intended_use", "limits",
+    "weights_licence", "output_licence", "figures", "calibration", "sigma_data", "sigma_min", "sigma_max",
+    "normalisation", "network", "training",
+)  # fmt: skip
+
 
 @verb
 def info(
@@ -55,8 +61,13 @@ def describe_prior_fully(name_or_path: str) -> dict[str, Any]:
         "size_mib": round(entry.size_bytes / 2**20, 2),
         "parameters": entry.parameters,
         "content_hash": entry.content_hash,
-        "card": entry.card,
+        "card": {key: entry.card[key] for key in sorted(entry.card, key=_place)},
     }
+
+
+def _place(key: str) -> int:
+    """What people look for comes first, the architecture and the long training record last."""
+    return _CARD_ORDER.index(key) if key in _CARD_ORDER else len(_CARD_ORDER)
 
 
 def describe_scan(path: Path) -> dict[str, Any]:
