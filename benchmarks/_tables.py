@@ -88,7 +88,7 @@ def _notes(facts: dict[str, Any]) -> list[str]:
         "are their own, noisy, reference. Foreground: voxels over 10/255 of the reference's maximum, for CT the body. "
         "SSIM is 3D with a Gaussian window. Difference: medidiff minus BM4D in dB with Student's paired 95% interval "
         "over patients. Seconds: the sum over the set, wall clock, one scan after the other, each method in its own "
-        "warm process (start-up in the last table).",
+        "warm process that has read its prior (start-up in the last table).",
         "",
         f"Holds: mean PSNR at least BM4D's - {TOLERANCE_DB} dB and at least {MIN_SPEED_RATIO:.0f} times faster.",
     ]
