@@ -52,7 +52,7 @@ def denoise(
     prior: PriorOption = "general",
     seed: SeedOption = 0,
     shifts: Annotated[
-        int, typer.Option("--shifts", metavar="N", help="Average over N one-voxel shifts: slower and better.")
+        int, typer.Option("--shifts", metavar="N", help="Average over N one-voxel shifts, 1 to 8: slower, better.")
     ] = 1,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
@@ -80,13 +80,14 @@ def denoise(
         raise UsageError("IN: give one NIfTI file or folder, as IN or with -i. See `medidiff denoise --help`.")
     if not output:
         raise UsageError("-o: must be given, a file name such as clean.nii.gz or a folder.")
-    from medidiff.cli.choices import Machine, parse_save
+    from medidiff.cli.choices import Machine, PriorChoice, parse_save
     from medidiff.cli.denoise_task import DenoiseTask
+    from medidiff.cli.noise_choice import NoiseChoice
     from medidiff.cli.run import run_task
 
     machine = Machine(device=device, precision=precision, threads=threads, max_gb=max_gb)
     task = DenoiseTask(
-        prior_name=prior, noise=noise, noise_std=noise_std, samples=samples, seed=seed, shifts=shifts,
+        PriorChoice(prior), NoiseChoice(noise, noise_std), samples=samples, seed=seed, shifts=shifts,
         save=parse_save(save), report=report, machine=machine,
     )  # fmt: skip
     run_task(task, scan, output, overwrite=overwrite, dry_run=dry_run, as_json=as_json)

@@ -30,9 +30,17 @@ def inpaint(
         Path, typer.Option("--mask", "-m", metavar="M", help="NIfTI file on the scan's grid; not 0 is filled.")
     ],
     output: Annotated[str, typer.Option("--output", "-o", metavar="OUT", help="Output file.")],
+    noise: Annotated[
+        str, typer.Option("--noise", metavar="auto|gaussian|rician", help="Kind of noise outside; auto finds out.")
+    ] = "auto",
     noise_std: Annotated[
-        float | None, typer.Option("--noise-std", metavar="S", help="Noise level outside, in the scan's unit.")
+        str | None,
+        typer.Option("--noise-std", metavar="S|MAP", help="Its level: then the rest is cleaned too. See above."),
     ] = None,
+    samples: Annotated[
+        int,
+        typer.Option("--samples", metavar="K", help="Draw K fillings; from 2 on write all, and their spread."),
+    ] = 1,
     save: Annotated[
         str, typer.Option("--save", metavar="LIST", help="Any of residual,noise-map,uncertainty; written beside OUT.")
     ] = "",
@@ -50,6 +58,7 @@ def inpaint(
     """Fill a part of a scan.
 
     Where the mask is not 0, OUT holds one posterior sample: plausible, not observed. Another --seed gives another one.
+    Outside the mask the scan stays as it is; with --noise-std the whole of OUT is one plausible clean scan instead.
 
     \b
     Examples:
@@ -58,13 +67,14 @@ def inpaint(
     """
     if source.is_dir():
         raise UsageError(f"{source}: is a folder. `medidiff inpaint` takes one scan and its mask.")
-    from medidiff.cli.choices import Machine, parse_save
+    from medidiff.cli.choices import Machine, PriorChoice, parse_save
     from medidiff.cli.inpaint_task import InpaintTask
+    from medidiff.cli.noise_choice import NoiseChoice
     from medidiff.cli.run import run_task
 
     machine = Machine(device=device, precision=precision, threads=threads, max_gb=max_gb)
     task = InpaintTask(
-        prior_name=prior, mask_path=mask, noise_std=noise_std, seed=seed, save=parse_save(save), report=report,
-        machine=machine,
+        PriorChoice(prior), mask, NoiseChoice(noise, noise_std), fillings=samples, seed=seed,
+        save=parse_save(save), report=report, machine=machine,
     )  # fmt: skip
     run_task(task, source, output, overwrite=overwrite, dry_run=dry_run, as_json=as_json)

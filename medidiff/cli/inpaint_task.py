@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from medidiff.cli.choices import Machine, PriorChoice
-from medidiff.errors import GeometryError, InputError, NoiseError, UsageError
+from medidiff.cli.noise_choice import NoiseChoice
+from medidiff.errors import GeometryError, InputError, UsageError
 from medidiff.geometry import same_grid
 from medidiff.result import Result
 from medidiff.volume import Volume
@@ -24,25 +24,22 @@ class InpaintTask:
         MedidiffError: A setting that can be judged without a scan is not acceptable.
     """
 
-    prior_name: str
+    choice: PriorChoice
     mask_path: Path
-    noise_std: float | None = None
+    noise: NoiseChoice = field(default_factory=NoiseChoice)
+    fillings: int = 1
     seed: int = 0
     save: Sequence[str] = ()
     report: bool = False
     machine: Machine = field(default_factory=Machine)
     name: str = "inpaint"
-    samples: int = 0
 
     def __post_init__(self) -> None:
+        if self.fillings < 1:
+            raise UsageError(f"--samples {self.fillings}: must be 1 or more.")
         if self.seed < 0:
             raise UsageError(f"--seed {self.seed}: must be 0 or more.")
-        _ = self.prior
-
-    @functools.cached_property
-    def choice(self) -> PriorChoice:
-        """The prior that was asked for."""
-        return PriorChoice(self.prior_name)
+        _ = self.prior  # a prior that is not there is told before the scan is read
 
     @property
     def prior(self) -> Mapping[str, str]:
@@ -56,7 +53,8 @@ class InpaintTask:
 
         return {
             "mask_sha256": hash_file(self.mask_path),
-            "noise_std": self.noise_std,
+            **self.noise.settings(),
+            "samples": self.fillings,
             "seed": self.seed,
             "precision": self.machine.precision,
             "save": list(self.save),
@@ -66,7 +64,12 @@ class InpaintTask:
     @property
     def inputs(self) -> Sequence[Path]:
         """Files read besides the scan."""
-        return [self.choice.path, self.mask_path]
+        return [path for path in (self.choice.path, self.mask_path, self.noise.map_path) if path is not None]
+
+    @property
+    def samples(self) -> int:
+        """Fillings to write beside the output: none for one, which is the output itself."""
+        return self.fillings if self.fillings > 1 else 0
 
     @functools.cached_property
     def mask(self) -> Volume:
@@ -91,11 +94,7 @@ class InpaintTask:
             GeometryError: The mask lies on another grid.
             InputError: The mask is empty, or leaves nothing observed.
         """
-        if self.noise_std is not None and not 0 < self.noise_std < math.inf:
-            raise NoiseError(
-                f"--noise-std {self.noise_std:g}: must be a positive number in the scan's unit. "
-                "Leave it out to estimate it."
-            )
+        self.noise.check(volume)
         if not same_grid(self.mask, volume):
             raise GeometryError(
                 f"--mask {self.mask_path}: lies on another grid than {volume.name}: shape {self.mask.shape} and "
@@ -113,7 +112,9 @@ class InpaintTask:
             volume,
             self.mask,
             self.choice.loaded,
-            noise_std=self.noise_std,
+            noise=self.noise.kind,
+            noise_std=self.noise.argument(),
+            samples=self.fillings,
             seed=self.seed,
             **self.machine.arguments(),
         )

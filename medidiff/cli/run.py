@@ -26,8 +26,8 @@ def run_task(task: Task, source: Path, output: str, *, overwrite: bool, dry_run:
     if as_json:
         emit_json(told)
     elif folder:
-        counts = ", ".join(f"{told[key]} {key}" for key in ("done", "skipped", "failed") if told[key])
-        typer.echo(f"{output}: {'nothing was run; ' if dry_run else ''}{counts}")
+        words = {"done": "would be done" if dry_run else "done", "skipped": "skipped", "failed": "failed"}
+        typer.echo(f"{output}: " + ", ".join(f"{told[key]} {word}" for key, word in words.items() if told[key]))
     else:
         typer.echo(_describe(entries[0], task))
     if told["exit_code"]:

@@ -112,10 +112,6 @@ class Show:
             callback=lambda i, t, denoised: seen.append(np.asarray(denoised[0, 0].float().cpu())),
             **self.machine,
         )
-        pictures = [
-            Picture.of(plane_picture(v, height=200), f"Sample {i + 1}", "Nobody's scan.")
-            for i, v in enumerate(result.samples)
-        ]
         noise = self._rng().normal(size=seen[0].shape)
         chosen = [seen[i] for i in np.unique(np.linspace(0, len(seen) - 1, _STRIP_PICTURES - 1).round().astype(int))]
         way = strip([Volume.from_array(a) for a in (noise, *chosen)], height=130)
@@ -125,7 +121,7 @@ class Show:
             "Two new volumes",
             lead="The same prior, started at pure noise: nothing is observed, so everything is invented.",
         )
-        return replace(section, pictures=[Picture.of(way, "From noise to scan", caption), *pictures])
+        return replace(section, pictures=[Picture.of(way, "From noise to scan", caption), *section.pictures])
 
     def inpainting(self) -> Section:
         """A ball cut out of the phantom and filled again."""

@@ -67,6 +67,9 @@ def result_section(result: Result, title: str = "", *, lead: str = "") -> Sectio
 
 def _pictures(result: Result) -> list[Picture]:
     output, residual = result.output, result.residual
+    if result.task == "synthesise":  # no scan was observed: there is no before and after
+        volumes = (result.samples or [output])[:_MOST_SAMPLES]
+        return [Picture.of(plane_picture(v), f"Sample {i}", "Nobody's scan.") for i, v in enumerate(volumes, start=1)]
     hole = _hole(result)
     at = None if hole is None else middle_of(output.with_data(hole))
     before = None if residual is None else output.with_data(output.data + residual.data)
