@@ -1,0 +1,141 @@
+"""A scan as the prior sees it: noise known, variance stabilised, intensities normalised; and the way back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from medidiff.errors import NoiseError, UsageError
+from medidiff.geometry import same_grid
+from medidiff.intensity import Normalisation
+from medidiff.noise import estimate_noise, find_background, stabilise, unstabilise
+from medidiff.prior import Prior
+from medidiff.volume import Volume
+
+NoiseKind = Literal["auto", "gaussian", "rician"]
+
+
+@dataclass(frozen=True, eq=False)
+class Observation:
+    """A noisy scan and what is known of its noise.
+
+    Args:
+        y: Scan, stabilised when Rician, normalised.
+        sigma: Its noise level in the same units, one number or a map.
+        level: The noise level in the scan's unit, one number or a map.
+        rician: Whether the noise is Rician.
+        normalisation: From the (stabilised) scan's unit to the prior's.
+        warnings: What to know about the noise level.
+        figures: What was found out about the noise.
+    """
+
+    y: np.ndarray
+    sigma: float | np.ndarray
+    level: float | np.ndarray
+    rician: bool
+    normalisation: Normalisation
+    warnings: list[str] = field(default_factory=list)
+    figures: dict[str, Any] = field(default_factory=dict)
+
+    def to_scan(self, clean: np.ndarray) -> np.ndarray:
+        """A clean scan from the prior's units to the scan's, float32."""
+        values = self.normalisation.inverse(clean.astype(np.float32)).astype(np.float32)
+        return unstabilise(values, self._level32()) if self.rician else values
+
+    def std_to_scan(self, clean: np.ndarray, std: np.ndarray) -> np.ndarray:
+        """The standard deviation of an estimate from the prior's units to the scan's, float32.
+
+        Through the Rician inverse by half the difference between one deviation above and one below.
+        """
+        if not self.rician:
+            return self.normalisation.noise_inverse(std).astype(np.float32)
+        return np.abs(self.to_scan(clean + std) - self.to_scan(clean - std)) / 2
+
+    def level_map(self) -> np.ndarray:
+        """The noise level in the scan's unit, voxel by voxel, float32."""
+        return np.broadcast_to(np.asarray(self.level, dtype=np.float32), self.y.shape).copy()
+
+    def _level32(self) -> float | np.ndarray:
+        return self.level.astype(np.float32) if isinstance(self.level, np.ndarray) else self.level
+
+
+def observe(
+    volume: Volume,
+    prior: Prior,
+    noise: NoiseKind | str = "auto",
+    noise_std: float | Volume | None = None,
+    where: np.ndarray | None = None,
+) -> Observation:
+    """Find out a scan's noise and put it into the prior's units.
+
+    Args:
+        volume: Scan, checked.
+        prior: Gives the normalisation.
+        noise: auto, gaussian or rician.
+        noise_std: Level in the scan's unit, a number or a map on its grid; None estimates it.
+        where: Voxels that were observed; None: all.
+
+    Raises:
+        UsageError: `noise` is none of these.
+        NoiseError: The level is not positive and finite, the map lies on another grid, the level cannot be estimated,
+            or the scan cannot be Rician.
+    """
+    if noise not in get_args(NoiseKind):
+        raise UsageError(f"--noise {noise}: must be {', '.join(get_args(NoiseKind))}.")
+    data = volume.data.astype(np.float32)
+    if noise == "rician" and data.min() < 0:
+        raise NoiseError("--noise rician: this scan has negative values, so it is no magnitude. Use gaussian or auto.")
+    warnings: list[str] = []
+    figures: dict[str, Any]
+    if noise_std is None:
+        estimate = estimate_noise(data, noise, where)  # type: ignore[arg-type]
+        level: float | np.ndarray = estimate.level
+        rician, reason, warnings = estimate.kind == "rician", estimate.reason, list(estimate.warnings)
+        figures = {"noise_white": estimate.white, **{f"noise_{k}": v for k, v in estimate.figures.items()}}
+    else:
+        level, figures = _given_level(volume, data, noise_std), {}
+        typical = float(np.median(level))
+        found = find_background(data, typical)
+        rician, reason = (found.rayleigh, found.reason) if noise == "auto" else (noise == "rician", "asked for")
+    even = stabilise(data, level) if rician else data
+    normalisation = prior.card.normalisation.fit(even if where is None else even[where])
+    known = {
+        "noise_std": float(np.median(level)),
+        "noise_kind": "rician" if rician else "gaussian",
+        "noise_kind_because": reason,
+        "noise_level_from": "estimate" if noise_std is None else "map" if isinstance(noise_std, Volume) else "given",
+    }
+    y = normalisation.forward(even).astype(np.float32)
+    return Observation(
+        y, normalisation.noise_forward(level), level, rician, normalisation, warnings, {**known, **figures}
+    )
+
+
+def _given_level(volume: Volume, data: np.ndarray, noise_std: float | Volume) -> float | np.ndarray:
+    if isinstance(noise_std, Volume):
+        if not same_grid(noise_std, volume):
+            raise NoiseError(
+                f"--noise-std {noise_std.name or 'map'}: shape {noise_std.shape} on its own grid, the scan has "
+                f"{volume.shape}. Resample the map to the scan first."
+            )
+        values = noise_std.data.astype(np.float32)
+        if np.isinf(values).any():
+            raise NoiseError(
+                "--noise-std: infinite in places, which means not observed. Use `medidiff inpaint` for that."
+            )
+        if not (np.isfinite(values).all() and values.min() > 0):
+            raise NoiseError(f"--noise-std {noise_std.name or 'map'}: must be positive and finite at every voxel.")
+        return values
+    level = float(noise_std)
+    if not (np.isfinite(level) and level > 0):
+        low, high = float(data.min()), float(data.max())
+        raise NoiseError(
+            f"--noise-std {level:g}: must be a positive number in the scan's unit (this scan runs from {low:.4g} to "
+            f"{high:.4g}). Leave it out to estimate it."
+        )
+    return level
+
+
+__all__ = ["NoiseKind", "Observation", "observe"]

@@ -1,0 +1,194 @@
+"""What every task needs: the prior on its device, the tiled denoiser, and an account of time, memory and settings."""
+
+from __future__ import annotations
+
+import platform
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import psutil
+import torch
+from torch import Generator, Tensor
+
+from medidiff import __version__
+from medidiff.device import describe_device, set_threads
+from medidiff.diffusion.sampling import sample_posterior
+from medidiff.diffusion.signatures import Callback
+from medidiff.errors import UsageError
+from medidiff.prior import Prior
+from medidiff.tiling import TiledDenoiser
+
+
+class Session:
+    """One task's run: enter it, compute, leave it, then ask what it cost.
+
+    Args:
+        prior: Prior, its name, or its file.
+        spacing_mm: Voxel spacing of the scan.
+        device: auto, cpu, cuda, cuda:N or mps.
+        precision: auto (measured), bf16 or float32.
+        threads: Threads of the processor; None keeps PyTorch's number.
+        max_gb: Memory limit of one network evaluation, 10^9 bytes.
+        seed: Seed of the samples.
+
+    Raises:
+        PriorError: The prior is missing or refused.
+        DeviceError: The device is not there.
+        UsageError: A setting is not acceptable.
+    """
+
+    def __init__(
+        self,
+        prior: Prior | str | Path,
+        spacing_mm: tuple[float, float, float],
+        *,
+        device: str,
+        precision: str,
+        threads: int | None,
+        max_gb: float | None,
+        seed: int,
+    ) -> None:
+        if seed < 0:
+            raise UsageError(f"--seed {seed}: must be 0 or more.")
+        self.threads = set_threads(threads)
+        self.prior = prior if isinstance(prior, Prior) else Prior.load(prior)
+        self.card = self.prior.card
+        denoiser = self.prior.denoiser(device, precision)
+        self.device, self.choice = denoiser.device, denoiser.choice
+        self.tiled = TiledDenoiser(denoiser, max_gb)
+        self.spacing_mm, self.seed, self.max_gb = spacing_mm, seed, max_gb
+        self.warnings = _spacing_warning(self.prior, spacing_mm)
+        self.seconds = self.peak_memory_mib = 0.0
+
+    def __enter__(self) -> Session:
+        self._started = time.perf_counter()
+        self._memory = _MemoryWatch(self.device)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.seconds = time.perf_counter() - self._started
+        self.peak_memory_mib = self._memory.stop()
+
+    def tensor(self, array: np.ndarray) -> Tensor:
+        """One scan or map (x, y, z) as (1, 1, x, y, z) on the device."""
+        return torch.as_tensor(np.ascontiguousarray(array), dtype=torch.float32).to(self.device)[None, None]
+
+    def level(self, sigma: float | np.ndarray) -> Tensor:
+        """A level in normalised units as the denoiser takes it: 0-dim or a map."""
+        return self.tensor(sigma) if isinstance(sigma, np.ndarray) else torch.tensor(sigma, device=self.device)
+
+    def sample(
+        self, y: Tensor, noise_map: Tensor, index: int, n_steps: int, callback: Callback | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Posterior sample number `index`; the same whatever else is sampled.
+
+        Returns:
+            The sample, and the log variance of the first evaluation, that of D(y; m).
+        """
+        first: list[Tensor] = []
+
+        def denoise_map(x: Tensor, sigma: Tensor) -> Tensor:
+            out = self.tiled(x, sigma, self.spacing_mm)
+            if not first:
+                first.append(out.log_variance)
+            return out.mean
+
+        samples = sample_posterior(
+            denoise_map,
+            y,
+            noise_map,
+            n_steps=n_steps,
+            sigma_min=self.card.sigma_min,
+            sigma_max=self.card.sigma_max,
+            generators=[sample_generator(self.seed, index)],
+            callback=callback,
+        )
+        return samples.x, first[0]
+
+    def check_level(self, sigma: float | np.ndarray) -> None:
+        """Warn where a level (normalised units) is beyond what the prior was trained on; it is clamped there."""
+        finite = np.asarray(sigma)[np.isfinite(sigma)]
+        if finite.size and float(finite.max()) > self.card.sigma_max:
+            self.warnings.append(
+                f"the noise level is up to {float(finite.max()) / self.card.sigma_max:.2g} times the largest the prior "
+                f"{self.card.name} was trained on: expect remaining noise."
+            )
+
+    def provenance(self, settings: dict[str, Any], **more: Any) -> dict[str, Any]:
+        """Where the result comes from: prior, seed, settings, machine, versions."""
+        return {
+            **more,
+            "prior": {"name": self.card.name, "version": self.card.version, "hash": self.prior.content_hash},
+            "seed": self.seed,
+            "settings": settings,
+            "device": describe_device(self.device),
+            "threads": self.threads,
+            "precision": vars(self.choice) | {},
+            "tile": list(self.tiled.tile or ()),
+            "versions": {
+                "medidiff": __version__,
+                "torch": torch.__version__,
+                "numpy": np.__version__,
+                "python": platform.python_version(),
+            },
+        }
+
+
+def sample_generator(seed: int, index: int) -> Generator:
+    """The generator of one sample: its stream depends on the seed and the sample's own number only."""
+    state = np.random.SeedSequence([seed, index]).generate_state(1, np.uint64)[0]
+    return Generator().manual_seed(int(state >> np.uint64(1)))
+
+
+def check_steps(n_steps: int, samples: int) -> None:
+    """Refuse numbers of steps and samples that make no sense.
+
+    Raises:
+        UsageError: Fewer than two steps, or fewer than no samples.
+    """
+    if n_steps < 2:
+        raise UsageError(f"n_steps {n_steps}: must be 2 or more (20 is good, 40 is better).")
+    if samples < 0:
+        raise UsageError(f"--samples {samples}: must be 0 or more.")
+
+
+def _spacing_warning(prior: Prior, spacing_mm: tuple[float, float, float]) -> list[str]:
+    seen, name = prior.card.spacing_mm, prior.card.name
+    if min(spacing_mm) >= 0.99 * seen.low and max(spacing_mm) <= 1.01 * seen.high:
+        return []
+    size = " x ".join(f"{s:.3g}" for s in spacing_mm)
+    return [f"voxels of {size} mm: the prior {name} has seen {seen.low:g} to {seen.high:g} mm. Look at the residual."]
+
+
+class _MemoryWatch:
+    """Largest memory of the process while it runs, looked at 50 times a second; on CUDA the device's own count."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device, self._process = device, psutil.Process()
+        self._peak = self._process.memory_info().rss
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="medidiff-memory", daemon=True)
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        self._thread.start()
+
+    def _watch(self) -> None:
+        while not self._done.wait(0.02):
+            self._peak = max(self._peak, self._process.memory_info().rss)
+
+    def stop(self) -> float:
+        """Stop watching; MiB."""
+        self._done.set()
+        self._thread.join()
+        if self._device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self._device) / 2**20
+        return max(self._peak, self._process.memory_info().rss) / 2**20
+
+
+__all__ = ["Session", "check_steps", "sample_generator"]
