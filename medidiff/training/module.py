@@ -20,6 +20,8 @@ from medidiff.training.muon import ConvMuon
 
 VALIDATION_PERCENT = (3.0, 9.0, 15.0)
 """Noise levels of the validation, percent of the intensity range."""
+KNOTS = 128
+"""Levels at which u(sigma) is computed; between them it is interpolated."""
 P_UNCONDITIONAL = 0.7
 """Share of patches whose kind is left out."""
 P_UNKNOWN_SPACING = 0.2
@@ -32,16 +34,23 @@ class LevelWeight(nn.Module):
     Source: Karras et al. 2024 (EDM2), Eq. 14-16; Kendall et al. 2018.
     """
 
-    def __init__(self, width: int = 32) -> None:
+    def __init__(self, sigma_min: float, sigma_max: float, width: int = 32) -> None:
         super().__init__()
         self.layers = nn.Sequential(nn.Linear(1, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
         self.last = nn.Linear(width, 1)
+        self.range = (math.log(sigma_min), math.log(sigma_max))
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
 
     def forward(self, sigma: Tensor) -> Tensor:
-        """u for every element of `sigma`."""
-        return self.last(self.layers(sigma.log().unsqueeze(-1) / 2)).squeeze(-1)
+        """u for every element of `sigma`, interpolated between `KNOTS` levels (a map has many voxels)."""
+        low, high = self.range
+        knots = torch.linspace(low, high, KNOTS, device=sigma.device)
+        with torch.autocast(sigma.device.type, enabled=False):
+            u = self.last(self.layers(knots[:, None] / 2)).squeeze(-1)
+        place = ((sigma.log() - low) / (high - low)).clamp(0, 1) * (KNOTS - 1)
+        left = place.long().clamp(max=KNOTS - 2)
+        return torch.lerp(u[left], u[left + 1], place - left)
 
 
 class DenoiserTraining(lightning.LightningModule):
@@ -65,7 +74,7 @@ class DenoiserTraining(lightning.LightningModule):
         self.denoiser.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.ema = AveragedModel(self.denoiser, multi_avg_fn=_ema_with_warmup(config.optimiser.ema))
         self.ema.requires_grad_(False)
-        self.level_weight = LevelWeight()
+        self.level_weight = LevelWeight(config.noise.sigma_min, config.noise.sigma_max)
         self.maps = MapDistribution(
             tuple(LevelRange(part.low, part.high, part.weight) for part in config.noise.levels),
             config.noise.sigma_min,
@@ -124,7 +133,8 @@ class DenoiserTraining(lightning.LightningModule):
         adam = torch.optim.AdamW(rest, lr=how.lr, betas=(0.9, 0.99), weight_decay=0.0)
         if not kernels:
             return [adam]
-        return [_Both(ConvMuon(kernels, lr=how.lr, weight_decay=how.weight_decay), adam)]
+        dtype = torch.bfloat16 if self.trainer.precision == "bf16-mixed" else torch.float32
+        return [_Both(ConvMuon(kernels, lr=how.lr, weight_decay=how.weight_decay, dtype=dtype), adam)]
 
     def set_learning_rate(self, step: int, progress: float) -> float:
         """Warm-up, plateau, linear decay to zero at progress 1; returns the rate set."""

@@ -11,23 +11,24 @@ NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 """Coefficients of the quintic iteration (Jordan et al. 2024)."""
 
 
-def orthogonalise(gradient: Tensor, steps: int = 5) -> Tensor:
+def orthogonalise(gradient: Tensor, steps: int = 5, dtype: torch.dtype = torch.float32) -> Tensor:
     """Nearest semi-orthogonal matrix (roughly: singular values between 0.7 and 1.2).
 
     Args:
         gradient: (out, in), out <= in or not.
         steps: Newton-Schulz iterations.
+        dtype: Type of the products; bfloat16 is enough and a third of the time where it is fast.
 
     Source: Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks".
     """
     a, b, c = NEWTON_SCHULZ
-    x = gradient.float() / (gradient.float().norm() + 1e-7)
+    x = (gradient.float() / (gradient.float().norm() + 1e-7)).to(dtype)
     flipped = x.shape[0] > x.shape[1]
     x = x.T if flipped else x
     for _ in range(steps):
         gram = x @ x.T
-        x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.T if flipped else x
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)  # a x + (b g + c g^2) x
+    return (x.T if flipped else x).float()
 
 
 class ConvMuon(torch.optim.Optimizer):
@@ -40,11 +41,18 @@ class ConvMuon(torch.optim.Optimizer):
         lr: Step, as the root mean square change of a weight relative to AdamW's (the update is scaled to 0.2 RMS).
         momentum: Nesterov momentum.
         weight_decay: Decoupled weight decay.
+        dtype: Type of the products, see `orthogonalise`.
     """
 
     def __init__(
-        self, params: Iterable[Tensor], lr: float = 1e-3, momentum: float = 0.95, weight_decay: float = 0.0
+        self,
+        params: Iterable[Tensor],
+        lr: float = 1e-3,
+        momentum: float = 0.95,
+        weight_decay: float = 0.0,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
+        self.dtype = dtype
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
@@ -59,7 +67,7 @@ class ConvMuon(torch.optim.Optimizer):
                     state["momentum"] = torch.zeros_like(kernel)
                 momentum = state["momentum"].lerp_(kernel.grad, 1 - group["momentum"])
                 nesterov = kernel.grad.lerp(momentum, group["momentum"])
-                update = orthogonalise(nesterov.flatten(1))
+                update = orthogonalise(nesterov.flatten(1), dtype=self.dtype)
                 update = update * (0.2 * max(update.shape) ** 0.5)  # root mean square 0.2, as AdamW's (Liu et al. 2025)
                 kernel.mul_(1 - group["lr"] * group["weight_decay"])
                 kernel.add_(update.reshape(kernel.shape).to(kernel.dtype), alpha=-group["lr"])
