@@ -89,7 +89,7 @@ def estimate_noise(
             rician, reason = found.rayleigh, found.reason
         if rician:
             level = _bright_level(data, usable)
-            # Weak signal in the background raises one, detail raises the other; the one that has no such error is lower.
+            # Weak signal in the background raises one, detail raises the other: the lower one is right.
             if found.rayleigh and found.level < _AGREE * level:
                 level = found.level
     if not level > 0:

@@ -45,7 +45,7 @@ def denoise(
         prior: Trained denoiser, its name, or its file; its card says which scans it has seen.
         noise: Kind of noise: gaussian, rician (magnitude MR), or auto.
         noise_std: Noise standard deviation in the scan's own unit, or a map on its grid. None estimates it.
-        samples: Posterior samples to draw as well; each costs `n_steps` + 1 evaluations.
+        samples: Posterior samples to draw as well; each costs `n_steps` + 2 evaluations.
         shifts: Evaluations to average, each with the scan shifted and flipped differently: up to 8, better and slower.
         seed: Seed of the samples; the mean does not depend on it.
         device: auto, cpu, cuda, cuda:N or mps.

@@ -42,7 +42,7 @@ def synthesise(
         spacing_mm: Voxel spacing.
         count: Number of samples.
         seed: Sample i depends on the seed and on `first` + i only.
-        steps: Steps of the sampler; each sample costs one evaluation more than that.
+        steps: Steps of the sampler; each sample costs two evaluations more than that.
         first: Number of the first sample, to go on where an earlier run stopped.
         callback: Called as callback(i, t, denoised) at every step of the first sample.
         device: auto, cpu, cuda, cuda:N or mps.
