@@ -50,7 +50,7 @@ class Show:
         from medidiff.noise import add_rician
         from medidiff.tasks import denoise
 
-        truth = self._head()
+        truth = self._head(64 if self.fast else 96, 3.0 if self.fast else 2.0)
         peak = float(truth.data.max())
         level = _PHANTOM_NOISE * peak
         noisy = truth.with_data(add_rician(truth.data, level, self._rng()), name="head phantom")
@@ -100,7 +100,7 @@ class Show:
         """Two samples of the prior, and the way from noise to the first."""
         from medidiff.tasks import synthesise
 
-        size, steps = (32, 10) if self.fast else (48, 20)
+        size, steps = (32, 10) if self.fast else (40, 18)
         seen: list[np.ndarray] = []
         result = synthesise(
             self.prior,
@@ -128,7 +128,7 @@ class Show:
         from medidiff.noise import add_gaussian
         from medidiff.tasks import inpaint
 
-        truth = self._head(small=True)
+        truth = self._head(32 if self.fast else 48, 4.0 if self.fast else 3.0)
         noise_std = _INPAINT_NOISE * float(truth.data.max())
         noisy = truth.with_data(add_gaussian(truth.data, noise_std, self._rng()), name="head phantom")
         hole = _ball(truth, _HOLE_CENTRE_MM, _HOLE_RADIUS_MM)
@@ -149,8 +149,7 @@ class Show:
     def _rng(self) -> np.random.Generator:
         return np.random.default_rng(self.seed)
 
-    def _head(self, small: bool = False) -> Volume:
-        size, spacing = (64, 3.0) if self.fast or small else (96, 2.0)
+    def _head(self, size: int, spacing: float) -> Volume:
         phantom = head_phantom((size, size, size), (spacing, spacing, spacing), seed=self.seed)
         return Volume(phantom.data, phantom.affine_ras, name="head phantom")
 

@@ -50,10 +50,12 @@ def plane_picture(
     return beside([draw_slice(cut, paint, pixels_per_mm, letters) for cut in cuts])
 
 
-def residual_picture(residual: Volume, limit: float | None = None, *, height: int = HEIGHT) -> np.ndarray:
-    """Three planes of a difference: blue below zero, red above, the limits symmetric about zero."""
+def residual_picture(
+    residual: Volume, limit: float | None = None, *, at: tuple[int, int, int] | None = None, height: int = HEIGHT
+) -> np.ndarray:
+    """Three planes of a difference: blue below zero, red above, limits symmetric about zero; not finite is mid grey."""
     limit = symmetric_limit(residual.data) if limit is None else limit
-    return plane_picture(residual, paint=lambda pixels: diverging(pixels, limit), height=height)
+    return plane_picture(residual, paint=lambda pixels: diverging(pixels, limit), at=at, height=height)
 
 
 def mask_picture(

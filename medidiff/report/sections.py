@@ -54,14 +54,19 @@ def result_section(result: Result, title: str = "", *, lead: str = "") -> Sectio
         ("time", f"{_number(result.seconds)} s"),
         ("peak memory", f"{_number(result.peak_memory_mib)} MiB"),
     ]
+    figures = json_safe(result.figures)
+    folded = {key: value for key, value in figures.items() if _is_detail(key, value)}
+    details = [(heading, _flat(rows)) for heading, rows in (
+        ("More figures", folded), ("Provenance", json_safe(result.provenance))
+    ) if rows]  # fmt: skip
     return Section(
         title=title or result.output.name or result.task,
         lead=lead,
         status=result.status,
         pictures=_pictures(result),
-        rows=[*_flat(json_safe(result.figures)), *work],
+        rows=[*_flat({key: value for key, value in figures.items() if key not in folded}), *work],
         warnings=result.warnings,
-        details=[("Provenance", _flat(json_safe(result.provenance)))] if result.provenance else [],
+        details=details,
     )
 
 
@@ -86,15 +91,22 @@ def _pictures(result: Result) -> list[Picture]:
         pictures.append(Picture.of(mask_picture(output, hole, limits), "The hole", "Tinted: nothing was observed."))
     pictures.append(Picture.of(plane_picture(output, limits, at=at), "After", span))
     if residual is not None:
-        limit = symmetric_limit(residual.data)
-        caption = f"Blue {_number(-limit)}, white 0, red {_number(limit)}. It should show noise and no anatomy."
-        if hole is not None:
-            caption = f"Blue {_number(-limit)}, white 0, red {_number(limit)}."
-        pictures.append(Picture.of(residual_picture(residual, limit), "Residual: before minus after", caption))
+        pictures.append(_residual(residual, hole, at))
     pictures += _map_picture(result.noise_map, "Noise level", at)
     pictures += _map_picture(result.uncertainty, "Uncertainty: standard deviation of the error", at)
     pictures += _samples(result.samples, limits, at)
     return pictures
+
+
+def _residual(residual: Volume, hole: np.ndarray | None, at: Spot) -> Picture:
+    """What was taken away. Inside a hole nothing was observed, so there is no residual there."""
+    said = "It should show noise and no anatomy."
+    if hole is not None:
+        residual = residual.with_data(np.where(hole, np.nan, residual.data))
+        said = "Grey: nothing was observed."
+    limit = symmetric_limit(residual.data)
+    caption = f"Blue {_number(-limit)}, white 0, red {_number(limit)}. {said}"
+    return Picture.of(residual_picture(residual, limit, at=at), "Residual: before minus after", caption)
 
 
 def _hole(result: Result) -> np.ndarray | None:
@@ -130,6 +142,11 @@ def _samples(samples: Sequence[Volume], limits: tuple[float, float], at: Spot) -
     if len(samples) > len(shown):
         caption += f" {len(shown)} of {len(samples)} are shown."
     return [Picture.of(rgb, "Posterior samples", caption)]
+
+
+def _is_detail(key: str, value: Any) -> bool:
+    """Figures that explain another figure; they are folded away."""
+    return isinstance(value, (list, dict)) or (key.startswith("noise_") and key not in ("noise_std", "noise_kind"))
 
 
 def _flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:

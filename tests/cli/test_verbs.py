@@ -147,6 +147,7 @@ def test_doctor_tells_and_notices_a_prior_that_does_not_denoise(run: Run) -> Non
     assert run("doctor", "--prior", "nobody", "--json").code == 6
 
 
+@pytest.mark.slow
 def test_demo_prints_its_path_last(tmp_path: Path, run: Run) -> None:
     done = run("demo", "-o", "here", "--fast", *QUICK)
     assert done.code == 0, done.err
