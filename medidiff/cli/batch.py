@@ -78,7 +78,7 @@ class Batch:
         check_collisions(self.jobs, everything, self.task.inputs)
         done = self._existing()
         entries = []
-        with Progress(len(self.jobs), self.task.name, quiet=not self.folder) as progress:
+        with Progress(len(self.jobs), self.task.name, count=self.folder) as progress:
             for job in self.jobs:
                 progress.start(job.source.name)
                 entry = Entry(job, "skipped", record=done[job.target]) if job.target in done else self._one(job)

@@ -37,6 +37,17 @@ class Machine:
         if self.max_gb is not None and not 0 < self.max_gb < math.inf:
             raise UsageError(f"--max-gb {self.max_gb}: must be a positive number of GB.")
 
+    def check_device(self) -> None:
+        """Refuse a device that is not there.
+
+        Raises:
+            DeviceError: It is not.
+            UsageError: There is no such kind of device.
+        """
+        from medidiff.device import pick_device
+
+        pick_device(self.device)
+
     def arguments(self) -> dict[str, Any]:
         """Keyword arguments of a task."""
         return {"device": self.device, "precision": self.precision, "threads": self.threads, "max_gb": self.max_gb}

@@ -66,6 +66,14 @@ class DenoiseTask:
         """Files read besides the scans."""
         return [path for path in (self.choice.path, self.noise.map_path) if path is not None]
 
+    def check_machine(self) -> None:
+        """Refuse a device that is not there.
+
+        Raises:
+            DeviceError: It is not.
+        """
+        self.machine.check_device()
+
     def check_settings(self) -> None:
         """Refuse a noise level that suits no scan, before a folder is begun.
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from medidiff.cli.options import JsonOption
 from medidiff.cli.outcome import emit_json, verb
-from medidiff.errors import UsageError
+from medidiff.errors import InputError, NoiseError, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _CARD_ORDER = (
     "name", "version", "created", "description", "task", "modalities", "spacing_mm", "intended_use", "limits",
@@ -98,7 +101,18 @@ def describe_scan(path: Path) -> dict[str, Any]:
         "affine_ras": volume.affine_ras.tolist(),
         "intensities": {name: float(v) for name, v in zip(names, values, strict=True)},
         "share_of_zeros": float(np.mean(volume.data == 0)),
+        "noise": _describe_noise(volume.data),
     }
+
+
+def _describe_noise(data: np.ndarray) -> dict[str, Any]:
+    from medidiff.noise import estimate_noise
+
+    try:
+        found = estimate_noise(data)
+    except (NoiseError, InputError) as error:
+        return {"level": None, "because": str(error)}
+    return {"level": found.level, "kind": found.kind, "looks_white": found.white, "warnings": found.warnings}
 
 
 def lines_of(values: Mapping[str, Any], indent: int = 0) -> list[str]:

@@ -83,6 +83,14 @@ class InpaintTask:
         volume = read_nifti(self.mask_path).check(allow_constant=True)
         return volume.with_data(volume.data != 0)
 
+    def check_machine(self) -> None:
+        """Refuse a device that is not there.
+
+        Raises:
+            DeviceError: It is not.
+        """
+        self.machine.check_device()
+
     def check_settings(self) -> None:
         """Nothing here can be judged without the scan."""
 

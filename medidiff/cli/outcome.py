@@ -67,7 +67,8 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def say(text: str) -> None:
     """A line for the person at the keyboard, on stderr."""
-    typer.echo(text, err=True)
+    sys.stderr.write(f"{text}\n")  # not typer.echo, whose stream bypasses the progress bar and breaks its line
+    sys.stderr.flush()
 
 
 def warn(text: str) -> None:

@@ -1,4 +1,4 @@
-"""Progress on stderr: a bar on a terminal, a line a file elsewhere."""
+"""Progress on stderr: a bar on a terminal (for one file, the time that passes), a line a file elsewhere."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ class Progress:
     Args:
         total: Number of files.
         title: What is being done.
-        quiet: Say nothing (a single file needs no count).
+        count: Count the files and say how each ended; a single file needs neither.
     """
 
-    def __init__(self, total: int, title: str, quiet: bool = False) -> None:
-        self._total, self._title, self._quiet = total, title, quiet
+    def __init__(self, total: int, title: str, count: bool = True) -> None:
+        self._total, self._title, self._count = total, title, count
         self._number = 0
         self._bar: Any = None
         self._row: Any = None
 
     def __enter__(self) -> Progress:
-        if not self._quiet and sys.stderr.isatty():
+        if sys.stderr.isatty():
+            from rich import progress
             from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-            from rich.progress import Progress as Bar
 
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-            self._bar = Bar(*columns, console=Console(stderr=True), transient=True)
+            name = progress.TextColumn("{task.description}", markup=False)
+            counting = (progress.BarColumn(), progress.MofNCompleteColumn(), progress.TimeRemainingColumn())
+            columns = counting if self._count else (progress.SpinnerColumn(), progress.TimeElapsedColumn())
+            self._bar = progress.Progress(name, *columns, console=Console(stderr=True), transient=True)
             self._bar.start()
             self._row = self._bar.add_task(self._title, total=self._total)
         return self
@@ -51,7 +52,6 @@ class Progress:
     def finish(self, line: str) -> None:
         """The file is done; `line` says how."""
         if self._bar is not None:
-            self._bar.print(line, markup=False, highlight=False)
             self._bar.advance(self._row)
-        elif not self._quiet:
+        if self._count:
             say(f"[{self._number}/{self._total}] {line}")

@@ -21,6 +21,8 @@ def run_task(task: Task, source: Path, output: str, *, overwrite: bool, dry_run:
     jobs, folder = plan(source, output)
     if folder:
         task.check_settings()
+    if dry_run:
+        task.check_machine()
     entries = Batch(task, jobs, folder, overwrite=overwrite, dry_run=dry_run).run()
     told = summary(entries, dry_run)
     if as_json:

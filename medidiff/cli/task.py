@@ -48,6 +48,10 @@ class Task(Protocol):
         """Write the page."""
         ...
 
+    def check_machine(self) -> None:
+        """Raise if the device that was asked for is not there."""
+        ...
+
     def check_settings(self) -> None:
         """Raise what can be known before a folder is begun."""
         ...
