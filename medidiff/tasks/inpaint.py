@@ -31,7 +31,7 @@ def inpaint(
     precision: str = "auto",
     threads: int | None = None,
     max_gb: float | None = None,
-    n_steps: int = 20,
+    n_steps: int = 40,
 ) -> Result:
     """Fill the mask with a sample of what fits the rest: a posterior sample with an infinite noise level in the mask.
 
