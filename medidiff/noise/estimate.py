@@ -13,6 +13,7 @@ from scipy.ndimage import uniform_filter
 from medidiff.errors import NoiseError
 from medidiff.noise.background import find_background
 from medidiff.noise.rician import stabilise
+from medidiff.noise.rounding import smear_rounding
 
 Kind = Literal["gaussian", "rician"]
 
@@ -82,6 +83,9 @@ def estimate_noise(
     data = scan.astype(np.float32)
     usable = _usable(data) if where is None else _usable(data) & where
     level = _level(_blocks(data, usable))
+    if level > 0:
+        data, rounding = smear_rounding(data)
+        level = float(np.sqrt(max(_level(_blocks(data, usable)) ** 2 - rounding**2, 0.0)))
     rician, reason = kind == "rician", "asked for"
     if level > 0 and kind != "gaussian":
         found = find_background(data, _stabilised_level(data, _blocks(data, usable).flat), usable)

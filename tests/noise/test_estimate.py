@@ -99,3 +99,15 @@ def test_the_unit_of_the_scan_does_not_matter(clean: np.ndarray) -> None:
     a, b = estimate_noise(noisy), estimate_noise(noisy * np.float32(2**10))
     assert b.level == pytest.approx(a.level * 2**10, rel=1e-3)
     assert a.kind == b.kind
+
+
+@pytest.mark.parametrize("step", [1.0, 5.0, 20.0])
+def test_whole_numbers_are_no_obstacle(clean: np.ndarray, step: float) -> None:
+    """A level of half a step can be told from one of a quarter more; rounding itself adds step^2 / 12."""
+    for level in (10.0, 12.5):
+        noisy = add_gaussian(clean + 100, level, np.random.default_rng(0))
+        rounded = (3.7 * np.round(noisy / step) * step).astype(np.float32)
+        estimate = estimate_noise(rounded)
+        expected = 3.7 * float(np.hypot(level, step / np.sqrt(12)))
+        assert estimate.level == pytest.approx(expected, rel=0.08)
+        assert not estimate.warnings
