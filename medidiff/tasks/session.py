@@ -89,7 +89,13 @@ class Session:
         return self.tensor(sigma) if isinstance(sigma, np.ndarray) else torch.tensor(sigma, device=self.device)
 
     def sample(
-        self, y: Tensor, noise_map: Tensor, index: int, n_steps: int, callback: Callback | None = None
+        self,
+        y: Tensor,
+        noise_map: Tensor,
+        index: int,
+        n_steps: int,
+        callback: Callback | None = None,
+        cond: dict[str, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Posterior sample number `index`; the same whatever else is sampled.
 
@@ -99,7 +105,7 @@ class Session:
         first: list[Tensor] = []
 
         def denoise_map(x: Tensor, sigma: Tensor) -> Tensor:
-            out = self.tiled(x, sigma, self.spacing_mm)
+            out = self.tiled(x, sigma, self.spacing_mm, cond)
             if not first:
                 first.append(out.log_variance)
             return out.mean

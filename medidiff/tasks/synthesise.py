@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from medidiff.errors import UsageError
 from medidiff.prior import Prior
 from medidiff.result import Result
 from medidiff.tasks.inpaint import generation_warnings
+from medidiff.tasks.conditions import encode_conditions
 from medidiff.tasks.session import Session, check_steps
 from medidiff.volume import Volume
 
@@ -24,7 +25,8 @@ def synthesise(
     spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0),
     count: int = 1,
     seed: int = 0,
-    steps: int = 20,
+    conditions: Mapping[str, str | float] | None = None,
+    n_steps: int = 40,
     first: int = 0,
     callback: Callback | None = None,
     device: str = "auto",
@@ -42,7 +44,8 @@ def synthesise(
         spacing_mm: Voxel spacing.
         count: Number of samples.
         seed: Sample i depends on the seed and on `first` + i only.
-        steps: Steps of the sampler; each sample costs two evaluations more than that.
+        conditions: What the sample shall show, by name, such as {"kind": "hippocampus_t1"}; see the card for what exists.
+        n_steps: Steps of the sampler; each sample costs two evaluations more than that.
         first: Number of the first sample, to go on where an earlier run stopped.
         callback: Called as callback(i, t, denoised) at every step of the first sample.
         device: auto, cpu, cuda, cuda:N or mps.
@@ -54,10 +57,10 @@ def synthesise(
         Result with all samples; its output is the first.
 
     Raises:
-        UsageError: The shape or a number is not acceptable.
+        UsageError: The shape, a number or a condition is not acceptable.
         PriorError: The prior is missing or refused.
     """
-    check_steps(steps, count)
+    check_steps(n_steps, count)
     sizes = tuple(int(n) for n in shape)
     if len(sizes) != 3 or min(sizes) < 8:
         raise UsageError(f"shape {tuple(shape)}: must be three sizes of 8 voxels or more.")
@@ -69,9 +72,10 @@ def synthesise(
     volumes = []
     with session:
         nothing = torch.zeros(1, session.card.network.channels, *sizes, device=session.device)
+        cond = encode_conditions(session.card.conditions, conditions or {})
         unobserved = torch.tensor(torch.inf, device=session.device)
         for i in range(count):
-            x, _ = session.sample(nothing, unobserved, first + i, steps, callback if i == 0 else None)
+            x, _ = session.sample(nothing, unobserved, first + i, n_steps, callback if i == 0 else None, cond)
             data = x[0, 0].float().cpu().numpy()
             volumes.append(Volume.from_array(data, spacing_mm, name=f"synthetic-{first + i:04d}"))
     spread = [float(v.data.mean()) for v in volumes]
@@ -85,7 +89,8 @@ def synthesise(
         peak_memory_mib=session.peak_memory_mib,
         warnings=[*session.warnings, *generation_warnings(session.prior)],
         provenance=session.provenance(
-            {"shape": list(sizes), "spacing_mm": list(spacing_mm), "count": count, "first": first, "steps": steps},
+            {"shape": list(sizes), "spacing_mm": list(spacing_mm), "count": count, "first": first, "n_steps": n_steps}
+            | {"conditions": dict(conditions or {})},
             generated=True,
             output_licence=session.card.output_licence,
         ),

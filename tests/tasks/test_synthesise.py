@@ -9,7 +9,7 @@ from medidiff import synthesise
 from medidiff.errors import UsageError
 from medidiff.prior import Prior
 
-CPU: dict[str, Any] = {"device": "cpu", "precision": "float32", "steps": 4}
+CPU: dict[str, Any] = {"device": "cpu", "precision": "float32", "n_steps": 4}
 
 
 def test_samples_depend_on_seed_and_number_only(tiny_prior: Prior) -> None:
@@ -39,6 +39,6 @@ def test_bad_requests_are_refused(tiny_prior: Prior) -> None:
     with pytest.raises(UsageError, match="count 0"):
         synthesise(tiny_prior, (8, 8, 8), count=0, **CPU)
     with pytest.raises(UsageError, match="n_steps 1"):
-        synthesise(tiny_prior, (8, 8, 8), steps=1, device="cpu")
+        synthesise(tiny_prior, (8, 8, 8), n_steps=1, device="cpu")
     with pytest.raises(UsageError, match="spacing_mm"):
         synthesise(tiny_prior, (8, 8, 8), spacing_mm=(1.0, 0.0, 1.0), **CPU)
