@@ -100,7 +100,7 @@ class Show:
         """Two samples of the prior, and the way from noise to the first."""
         from medidiff.tasks import synthesise
 
-        size, steps = (32, 10) if self.fast else (40, 18)
+        size, steps = (32, 10) if self.fast else (48, 20)
         seen: list[np.ndarray] = []
         result = synthesise(
             self.prior,
@@ -108,7 +108,7 @@ class Show:
             spacing_mm=(2.0, 2.0, 2.0),
             count=2,
             seed=self.seed,
-            steps=steps,
+            n_steps=steps,
             callback=lambda i, t, denoised: seen.append(np.asarray(denoised[0, 0].float().cpu())),
             **self.machine,
         )
@@ -128,7 +128,7 @@ class Show:
         from medidiff.noise import add_gaussian
         from medidiff.tasks import inpaint
 
-        truth = self._head(32 if self.fast else 48, 4.0 if self.fast else 3.0)
+        truth = self._head(32 if self.fast else 64, 4.0 if self.fast else 2.5)
         noise_std = _INPAINT_NOISE * float(truth.data.max())
         noisy = truth.with_data(add_gaussian(truth.data, noise_std, self._rng()), name="head phantom")
         hole = _ball(truth, _HOLE_CENTRE_MM, _HOLE_RADIUS_MM)

@@ -91,16 +91,18 @@ def _pictures(result: Result) -> list[Picture]:
         pictures.append(Picture.of(mask_picture(output, hole, limits), "The hole", "Tinted: nothing was observed."))
     pictures.append(Picture.of(plane_picture(output, limits, at=at), "After", span))
     if residual is not None:
-        pictures.append(_residual(residual, hole, at))
+        pictures.append(_residual(residual, hole, at, rician=result.figures.get("noise_kind") == "rician"))
     pictures += _map_picture(result.noise_map, "Noise level", at)
     pictures += _map_picture(result.uncertainty, "Uncertainty: standard deviation of the error", at)
     pictures += _samples(result.samples, limits, at)
     return pictures
 
 
-def _residual(residual: Volume, hole: np.ndarray | None, at: Spot) -> Picture:
+def _residual(residual: Volume, hole: np.ndarray | None, at: Spot, rician: bool) -> Picture:
     """What was taken away. Inside a hole nothing was observed, so there is no residual there."""
     said = "It should show noise and no anatomy."
+    if rician:
+        said += " Rician noise lifts dark places, which is undone: they are red."
     if hole is not None:
         residual = residual.with_data(np.where(hole, np.nan, residual.data))
         said = "Grey: nothing was observed."
