@@ -12,8 +12,8 @@ from medidiff.diffusion.signatures import Callback
 from medidiff.errors import UsageError
 from medidiff.prior import Prior
 from medidiff.result import Result
-from medidiff.tasks.inpaint import generation_warnings
 from medidiff.tasks.conditions import encode_conditions
+from medidiff.tasks.inpaint import generation_warnings
 from medidiff.tasks.session import Session, check_steps
 from medidiff.volume import Volume
 
@@ -44,7 +44,7 @@ def synthesise(
         spacing_mm: Voxel spacing.
         count: Number of samples.
         seed: Sample i depends on the seed and on `first` + i only.
-        conditions: What the sample shall show, by name, such as {"kind": "hippocampus_t1"}; see the card for what exists.
+        conditions: What the sample shall show, by name, such as {"kind": "hippocampus_t1"}; the card lists them.
         n_steps: Steps of the sampler; each sample costs two evaluations more than that.
         first: Number of the first sample, to go on where an earlier run stopped.
         callback: Called as callback(i, t, denoised) at every step of the first sample.
