@@ -8,7 +8,9 @@ import torch
 from medidiff.diffusion.preconditioning import Denoised
 from medidiff.errors import MemoryLimitError
 from medidiff.nets.unet import NetConfig
-from medidiff.prior import Prior
+from medidiff.phantoms import head_phantom
+from medidiff.prior import Prior, list_priors
+from medidiff.prior.files import PACKAGED
 from medidiff.tiling import TiledDenoiser, bytes_per_voxel, choose_tile, count_tiles, denoise_tiled
 
 
@@ -101,3 +103,17 @@ def test_the_tile_fits_the_memory(gb: float) -> None:
     assert tile[0] * tile[1] * tile[2] * per_voxel + 40 * shape[0] * shape[1] * shape[2] <= gb * 1e9
     if gb == 1000:
         assert tile == shape
+
+
+@pytest.mark.parametrize("sigma", [0.06, 0.3])
+def test_tiles_against_the_whole_with_the_shipped_prior(sigma: float) -> None:
+    packaged = [entry for entry in list_priors() if entry.name == "general" and entry.path.parent == PACKAGED]
+    if not packaged:
+        pytest.skip("the package holds no prior `general` yet")
+    prior = Prior.load(packaged[0].path)
+    head = head_phantom((88, 72, 48), spacing_mm=(2.5, 2.5, 2.5), seed=4).data
+    clean = torch.as_tensor(prior.card.normalisation.fit(head).forward(head), dtype=torch.float32)[None, None]
+    x, denoise = clean + sigma * scan(*head.shape), prior.denoiser("cpu", "float32")
+    whole = denoise(x, sigma, (2.5, 2.5, 2.5)).mean
+    tiles = denoise_tiled(denoise, x, torch.tensor(sigma), tile=(56, 56, 48), spacing_mm=(2.5, 2.5, 2.5)).mean
+    assert float((whole - tiles).square().mean().sqrt()) <= 0.01 * sigma  # measured: 0.04% of sigma on an IXI head

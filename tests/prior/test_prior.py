@@ -1,8 +1,12 @@
 """The prior file: what is saved is what is loaded, and anything else is refused."""
 
 import json
+import os
 import pickle
+import re
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -136,3 +140,12 @@ def test_weights_must_fit_the_card(tiny_prior: Prior) -> None:
 def test_invalid_cards_are_refused(tiny_prior: Prior, field: str, value: object) -> None:
     with pytest.raises(ValidationError):
         Card.model_validate(tiny_prior.card.model_dump() | {field: value})
+
+
+def test_listing_needs_no_torch(saved: Path) -> None:
+    ask = "from medidiff.prior import list_priors; print([entry.name for entry in list_priors()])"
+    env = os.environ | {"MEDIDIFF_PRIORS": str(saved.parent)}
+    command = [sys.executable, "-X", "importtime", "-c", ask]
+    done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=60, check=True)
+    assert "tiny" in done.stdout
+    assert not re.search(r"\|\s+(torch|pydantic)$", done.stderr, re.MULTILINE)
