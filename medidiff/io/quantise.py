@@ -83,6 +83,25 @@ def choose_encoding(data: np.ndarray, memory: NiftiMemory | None, dtype: str | N
     return _sixteen_bits(data, np.dtype(np.uint16 if source.kind == "u" else np.int16), name)
 
 
+def nearest_storable(values: np.ndarray, memory: NiftiMemory | None) -> np.ndarray:
+    """Values moved to the nearest that a scan's own number type, slope and intercept can store; float scans as given.
+
+    For new voxels in an otherwise unchanged scan: the file then keeps its encoding, and every other voxel its bits.
+
+    Args:
+        values: New voxels in the scan's unit.
+        memory: The scan's header.
+
+    Returns:
+        float32.
+    """
+    if memory is None or np.dtype(memory.dtype).kind not in "iu":
+        return values.astype(np.float32)
+    limits = np.iinfo(memory.dtype)
+    levels = np.rint((values.astype(np.float64) - memory.inter) / memory.slope).clip(limits.min, limits.max)
+    return (levels * memory.slope + memory.inter).astype(np.float32)
+
+
 def _requested(data: np.ndarray, wanted: np.dtype, name: str) -> Encoding:
     if wanted.name not in ("float32", "float64", "uint8", "int16", "uint16", "int32", "uint32"):
         raise UsageError(

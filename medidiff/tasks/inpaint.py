@@ -10,6 +10,7 @@ from torch import Tensor
 from medidiff.errors import GeometryError, InputError, NoiseError, UsageError
 from medidiff.geometry import same_grid
 from medidiff.io.hashing import hash_array
+from medidiff.io.quantise import nearest_storable
 from medidiff.prior import Prior
 from medidiff.result import Result
 from medidiff.tasks.observation import NoiseKind, Observation, observe
@@ -157,7 +158,9 @@ def _observe_around(
 
 def _back(volume: Volume, hole: np.ndarray, seen: Observation, x: Tensor, keep: bool) -> Volume:
     data = seen.to_scan(_array(x))
-    return volume.with_data(np.where(hole, data, volume.data.astype(np.float32)) if keep else data)
+    if not keep:
+        return volume.with_data(data)
+    return volume.with_data(np.where(hole, nearest_storable(data, volume.header), volume.data.astype(np.float32)))
 
 
 def _array(x: Tensor) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Filling a hole by the path of denoising, with an infinite level in the mask."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from medidiff import inpaint
 from medidiff.errors import GeometryError, InputError, NoiseError, UsageError
+from medidiff.io import read_nifti, write_nifti
 from medidiff.noise import add_gaussian
 from medidiff.prior import Prior
 from medidiff.volume import Volume
@@ -74,3 +76,20 @@ def test_bad_masks_are_refused(tiny_prior: Prior, scan: Volume, mask: Volume) ->
         inpaint(scan, mask, tiny_prior, noise_std=-1.0, **CPU)
     with pytest.raises(UsageError, match="samples 0"):
         inpaint(scan, mask, tiny_prior, samples=0, **CPU)
+
+
+@pytest.mark.parametrize("kind", ["uint8", "int16", "float32"])
+def test_the_file_keeps_every_voxel_outside_the_mask(kind: str, tiny_prior: Prior, tmp_path: Path) -> None:
+    """Through the file and back: an integer scan keeps its type, slope and numbers; only the hole is new."""
+    data = np.random.default_rng(0).integers(3, 200, (16, 16, 16)).astype(np.float32)
+    write_nifti(Volume.from_array(data), tmp_path / "scan.nii.gz", dtype=kind)
+    scan = read_nifti(tmp_path / "scan.nii.gz")
+    hole = np.zeros(scan.shape, dtype=np.uint8)
+    hole[4:9, 5:10, 6:11] = 1
+    result = inpaint(scan, scan.with_data(hole), tiny_prior, **CPU)
+    write_nifti(result.output, tmp_path / "filled.nii.gz")
+    filled = read_nifti(tmp_path / "filled.nii.gz")
+    assert filled.header is not None
+    assert filled.header.dtype == kind
+    assert np.array_equal(filled.data[hole == 0], scan.data[hole == 0])
+    assert np.array_equal(filled.data, result.output.data)
