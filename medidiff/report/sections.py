@@ -151,11 +151,17 @@ def _is_detail(key: str, value: Any) -> bool:
     return isinstance(value, (list, dict)) or (key.startswith("noise_") and key not in ("noise_std", "noise_kind"))
 
 
+_LABELS = {
+    "noise_neighbour_correlation_beyond_white_xyz": "correlation of neighbouring noise along x, y, z (0: white)",
+    "noise_white": "noise looks white",
+}
+
+
 def _flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
     """Nested names and values as rows, names joined by dots."""
     rows: list[tuple[str, str]] = []
     for key, value in values.items():
-        name = f"{before}{key}".replace("_", " ")
+        name = _LABELS.get(key) or f"{before}{key}".replace("_", " ")
         if isinstance(value, Mapping):
             rows += _flat(value, f"{name}.")
         elif isinstance(value, (list, tuple)):

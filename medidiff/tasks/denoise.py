@@ -111,7 +111,7 @@ def denoise(
         seconds=session.seconds,
         peak_memory_mib=session.peak_memory_mib,
         warnings=[*session.warnings, *seen.warnings],
-        provenance=session.provenance(settings, input_sha256=hash_array(volume.data), input_name=volume.name),
+        provenance=session.provenance(settings, input_data_sha256=hash_array(volume.data), input_name=volume.name),
         figures=figures,
     )
 

@@ -107,9 +107,9 @@ def inpaint(
         warnings=[*session.warnings, *seen.warnings, *generation_warnings(session.prior)],
         provenance=session.provenance(
             settings,
-            input_sha256=hash_array(volume.data),
+            input_data_sha256=hash_array(volume.data),
             input_name=volume.name,
-            mask_sha256=hash_array(hole),
+            mask_data_sha256=hash_array(hole),
         ),
         figures={**seen.figures, "filled_voxels": int(hole.sum()), "observed_voxels_kept": keep},
     )

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import psutil
@@ -19,13 +20,16 @@ from medidiff.device import describe_device, set_threads
 from medidiff.diffusion.sampling import sample_posterior
 from medidiff.diffusion.signatures import Callback
 from medidiff.errors import UsageError
-from medidiff.prior import Prior
+from medidiff.prior import Denoiser, Prior
 from medidiff.tiling import TiledDenoiser
 
 LAST_LEVEL = 0.01
 """Last level of the sampler before 0, half a percent of the intensity range: what is finer is not seen, and reaching
 for it costs accuracy. On a Gaussian with a hole, levels from 80: variances within 8% at 20 steps, 2% at 40; down to
 0.002 it is 14% and 3% (`python -m benchmarks.sampler_range`)."""
+
+
+_BUILT: WeakKeyDictionary[Prior, dict[tuple[str, str], Denoiser]] = WeakKeyDictionary()
 
 
 class Session:
@@ -62,11 +66,11 @@ class Session:
         self.threads = set_threads(threads)
         self.prior = prior if isinstance(prior, Prior) else Prior.load(prior)
         self.card = self.prior.card
-        denoiser = self.prior.denoiser(device, precision)
+        denoiser = ready_denoiser(self.prior, device, precision)
         self.device, self.choice = denoiser.device, denoiser.choice
         self.tiled = TiledDenoiser(denoiser, max_gb)
         self.spacing_mm, self.seed, self.max_gb = spacing_mm, seed, max_gb
-        self.warnings = _spacing_warning(self.prior, spacing_mm)
+        self.warnings = spacing_warnings(self.prior, spacing_mm)
         self.seconds = self.peak_memory_mib = 0.0
 
     def __enter__(self) -> Session:
@@ -124,12 +128,7 @@ class Session:
 
     def check_level(self, sigma: float | np.ndarray) -> None:
         """Warn where a level (normalised units) is beyond what the prior was trained on; it is clamped there."""
-        finite = np.asarray(sigma)[np.isfinite(sigma)]
-        if finite.size and float(finite.max()) > self.card.sigma_max:
-            self.warnings.append(
-                f"the noise level is up to {float(finite.max()) / self.card.sigma_max:.2g} times the largest the prior "
-                f"{self.card.name} was trained on: expect remaining noise."
-            )
+        self.warnings += level_warnings(self.prior, sigma)
 
     def provenance(self, settings: dict[str, Any], **more: Any) -> dict[str, Any]:
         """Where the result comes from: prior, seed, settings, machine, versions."""
@@ -169,7 +168,33 @@ def check_steps(n_steps: int, samples: int) -> None:
         raise UsageError(f"--samples {samples}: must be 0 or more.")
 
 
-def _spacing_warning(prior: Prior, spacing_mm: tuple[float, float, float]) -> list[str]:
+def ready_denoiser(prior: Prior, device: str, precision: str) -> Denoiser:
+    """The prior's denoiser, built once for each device and precision and kept as long as the prior itself.
+
+    Evaluations are counted by each task's own `TiledDenoiser`, not here.
+
+    Raises:
+        DeviceError: The device is not there.
+    """
+    kept = _BUILT.setdefault(prior, {})
+    if (device, precision) not in kept:
+        kept[device, precision] = prior.denoiser(device, precision)
+    return kept[device, precision]
+
+
+def level_warnings(prior: Prior, sigma: float | np.ndarray) -> list[str]:
+    """What to know where a level (normalised units) is beyond what the prior was trained on; it is clamped there."""
+    finite = np.asarray(sigma)[np.isfinite(sigma)]
+    if not finite.size or float(finite.max()) <= prior.card.sigma_max:
+        return []
+    return [
+        f"the noise level is up to {float(finite.max()) / prior.card.sigma_max:.2g} times the largest the prior "
+        f"{prior.card.name} was trained on: expect remaining noise."
+    ]
+
+
+def spacing_warnings(prior: Prior, spacing_mm: tuple[float, float, float]) -> list[str]:
+    """What to know where voxels are smaller or larger than the prior has seen."""
     seen, name = prior.card.spacing_mm, prior.card.name
     if min(spacing_mm) >= 0.99 * seen.low and max(spacing_mm) <= 1.01 * seen.high:
         return []
@@ -202,4 +227,4 @@ class _MemoryWatch:
         return max(self._peak, self._process.memory_info().rss) / 2**20
 
 
-__all__ = ["Session", "check_steps", "sample_generator"]
+__all__ = ["Session", "check_steps", "level_warnings", "ready_denoiser", "sample_generator", "spacing_warnings"]

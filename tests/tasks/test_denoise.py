@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from medidiff import denoise
-from medidiff.errors import InputError, MemoryLimitError, NoiseError, PriorError, UsageError
+from medidiff.errors import GeometryError, InputError, MemoryLimitError, NoiseError, PriorError, UsageError
 from medidiff.noise import add_gaussian, add_rician
 from medidiff.phantoms import head_phantom
 from medidiff.prior import Prior
@@ -58,7 +58,7 @@ def test_the_record_is_json(result: Result, tiny_prior: Prior) -> None:
     assert record["provenance"]["seed"] == 7
     assert record["figures"]["noise_std"] == 30.0
     assert record["figures"]["noise_kind"] == "gaussian"
-    assert len(record["provenance"]["input_sha256"]) == 64
+    assert len(record["provenance"]["input_data_sha256"]) == 64
 
 
 def test_samples_depend_on_their_own_number_only(result: Result, tiny_prior: Prior, scan: Volume) -> None:
@@ -122,8 +122,39 @@ def test_bad_maps_are_refused(tiny_prior: Prior, scan: Volume) -> None:
         data[3, 3, 3] = value
         with pytest.raises(NoiseError, match=match):
             denoise(scan, tiny_prior, noise_std=scan.with_data(data), **CPU)
-    with pytest.raises(NoiseError, match="Resample the map"):
+    with pytest.raises(GeometryError, match=r"its shape is \(4, 4, 4\)"):
         denoise(scan, tiny_prior, noise_std=Volume.from_array(np.ones((4, 4, 4))), **CPU)
+    moved = scan.affine_ras.copy()
+    moved[0, 3] += 0.25
+    with pytest.raises(GeometryError, match=r"same shape, .* up to 0\.25 mm apart"):
+        denoise(scan, tiny_prior, noise_std=Volume(np.full(scan.shape, 30.0), moved), **CPU)
+
+
+def test_a_scan_too_small_to_estimate_its_noise_is_named(tiny_prior: Prior) -> None:
+    data = np.random.default_rng(0).normal(100, 10, (9, 9, 9)).astype(np.float32)
+    with pytest.raises(InputError, match="little: 9 x 9 x 9 voxels are too few"):
+        denoise(Volume.from_array(data, name="little"), tiny_prior, **CPU)
+
+
+def test_white_noise_reads_zero(tiny_prior: Prior) -> None:
+    data = np.random.default_rng(0).normal(100, 10, (40, 40, 40)).astype(np.float32)
+    result = denoise(Volume.from_array(data), tiny_prior, noise="gaussian", **CPU)
+    # 64000 x 0.12 voxels: a standard error of about 0.01
+    np.testing.assert_allclose(result.figures["noise_neighbour_correlation_beyond_white_xyz"], 0, atol=0.05)
+
+
+def test_the_denoiser_is_built_once_and_evaluations_are_counted_for_each_task(
+    tiny_prior: Prior, scan: Volume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prior, built = Prior(tiny_prior.card, tiny_prior.weights), []
+    build = prior.build
+    monkeypatch.setattr(prior, "build", lambda: built.append(1) or build())
+    a = denoise(scan, prior, noise="gaussian", noise_std=30.0, samples=1, n_steps=4, **CPU)
+    b = denoise(scan, prior, noise="gaussian", noise_std=30.0, **CPU)
+    assert (a.nfe, b.nfe, len(built)) == (1 + 4 + 2, 1, 1)
+    assert np.array_equal(a.output.data, b.output.data)
+    denoise(scan, prior, noise="gaussian", noise_std=30.0, **{**CPU, "precision": "bf16"})
+    assert len(built) == 2
 
 
 def test_bad_scans_and_settings_are_refused(tiny_prior: Prior, scan: Volume) -> None:
