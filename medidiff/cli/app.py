@@ -18,12 +18,14 @@ from medidiff.cli.info import info
 from medidiff.cli.inpaint import inpaint
 from medidiff.cli.priors import priors
 from medidiff.cli.train import train
+from medidiff.cli.verbs import Verbs
 from medidiff.errors import EXIT_CODES
 
 _EPILOG = "\n".join(["\b", "Exit codes:", *(f"{code:>5}  {meaning}" for code, meaning in EXIT_CODES.items())])
 
 app = typer.Typer(
     name="medidiff",
+    cls=Verbs,
     help="Clean noisy medical scans, and sample new ones, with one 3D diffusion prior.\n\n"
     "Research use only. Not a medical device.",
     epilog=_EPILOG,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from medidiff.cli.write import planned_outputs, write_outputs
 from medidiff.errors import (
     ConfigError,
     DeviceError,
+    GeometryError,
     InputError,
+    NoiseError,
     OutputError,
     PartialFailure,
     UsageError,
@@ -34,6 +37,7 @@ class Entry:
     status: str
     failure: Failure | None = None
     record: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """For --json."""
@@ -46,6 +50,8 @@ class Entry:
             entry |= self.failure.to_dict()
         if self.record:
             entry["record"] = self.record
+        elif self.warnings:
+            entry["warnings"] = self.warnings
         return entry
 
 
@@ -66,6 +72,10 @@ class Batch:
     folder: bool
     overwrite: bool = False
     dry_run: bool = False
+    entries: list[Entry] = field(default_factory=list, init=False)
+    """What became of the scans so far."""
+    at_work: list[Job] = field(default_factory=list, init=False)
+    """The scan that is worked on; after an error that stopped the run, the one that it happened with."""
 
     def run(self) -> list[Entry]:
         """Work through the plan.
@@ -74,17 +84,19 @@ class Batch:
             UsageError: An output exists and may not be replaced, or would replace an input; nothing was done.
             MedidiffError: The one scan failed, or something that would fail every scan.
         """
+        self.at_work = [] if self.folder else list(self.jobs)
         everything = [path for job in self.jobs for _, path in planned_outputs(job, self.task)]
         check_collisions(self.jobs, everything, self.task.inputs)
         done = self._existing()
-        entries = []
         with Progress(len(self.jobs), self.task.name, count=self.folder) as progress:
             for job in self.jobs:
                 progress.start(job.source.name)
+                self.at_work = [job]
                 entry = Entry(job, "skipped", record=done[job.target]) if job.target in done else self._one(job)
-                entries.append(entry)
+                self.entries.append(entry)
+                self.at_work = []
                 progress.finish(_line(entry))
-        return entries
+        return self.entries
 
     def _one(self, job: Job) -> Entry:
         try:
@@ -95,22 +107,25 @@ class Batch:
             if not self.folder:
                 raise
             failure = failure_of(error)
-            warn(f"{job.source.name}: {failure.message}")
+            _warn_of(job, failure.message)
             return Entry(job, "failed", failure)
 
     def _work(self, job: Job) -> Entry:
-        volume = read_nifti(job.source)
-        replace(volume, name=str(job.source)).check()  # a message names the file, not only the scan
-        self.task.check(volume)
-        if self.dry_run:
-            return Entry(job, "would be done")
-        request = self._request(job)
-        record = write_outputs(
-            job, self.task, lambda: self.task.run(volume), lambda out, result: make_record(job, request, out, result)
-        )
-        for text in record["result"]["warnings"]:
-            warn(f"{job.source.name}: {text}")
-        return Entry(job, record["status"], record=record)
+        with _naming(job.source):
+            volume = read_nifti(job.source)
+            replace(volume, name=str(job.source)).check()  # a message names the file, not only the scan
+            self.task.check(volume)
+            if self.dry_run:
+                entry = Entry(job, "would be done", warnings=self.task.foresee(volume))
+            else:
+                request = self._request(job)
+                record = write_outputs(
+                    job, self.task, volume, lambda out, result: make_record(job, request, out, result)
+                )
+                entry = Entry(job, record["status"], record=record, warnings=record["result"]["warnings"])
+        for text in entry.warnings:
+            _warn_of(job, text)
+        return entry
 
     def _request(self, job: Job) -> dict[str, Any]:
         return make_request(self.task.name, hash_file(job.source), self.task.prior, self.task.settings)
@@ -160,6 +175,22 @@ def summary(entries: Sequence[Entry], dry_run: bool = False) -> dict[str, Any]:
         "failed": len(failures),
         "files": [entry.to_dict() for entry in entries],
     }
+
+
+@contextmanager
+def _naming(source: Path) -> Iterator[None]:
+    """Put the file's name before an error about the scan that does not say which one."""
+    try:
+        yield
+    except (InputError, NoiseError, GeometryError) as error:
+        if source.name in str(error) or str(error).startswith("-"):
+            raise
+        raise type(error)(f"{source}: {error}") from error
+
+
+def _warn_of(job: Job, text: str) -> None:
+    """A warning that names its file once."""
+    warn(text if job.source.name in text else f"{job.source.name}: {text}")
 
 
 def _line(entry: Entry) -> str:

@@ -94,6 +94,6 @@ def parse_save(text: str) -> tuple[str, ...]:
     """
     kinds = [kind.strip() for kind in text.split(",") if kind.strip()]
     for kind in kinds:
-        if kind not in SAVES:
-            raise UsageError(f"--save {kind}: must be any of {', '.join(SAVES)}, separated by commas.")
-    return tuple(kind for kind in SAVES if kind in kinds)
+        if kind not in (*SAVES, "all"):
+            raise UsageError(f"--save {kind}: must be all, or any of {', '.join(SAVES)}, separated by commas.")
+    return tuple(kind for kind in SAVES if kind in kinds or "all" in kinds)

@@ -46,7 +46,10 @@ def denoise(
         int, typer.Option("--samples", metavar="K", help="Also write K posterior samples and their spread.")
     ] = 0,
     save: Annotated[
-        str, typer.Option("--save", metavar="LIST", help="Any of residual,noise-map,uncertainty; written beside OUT.")
+        str,
+        typer.Option(
+            "--save", metavar="LIST", help="all, or any of residual,noise-map,uncertainty; written beside OUT."
+        ),
     ] = "",
     report: ReportOption = False,
     prior: PriorOption = "general",

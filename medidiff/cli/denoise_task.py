@@ -86,9 +86,19 @@ class DenoiseTask:
         """Refuse a noise level that does not suit this scan.
 
         Raises:
-            NoiseError: The level is not positive and finite, or the map lies on another grid.
+            NoiseError: The level is not positive and finite.
+            GeometryError: The map lies on another grid.
         """
         self.noise.check(volume)
+
+    def foresee(self, volume: Volume) -> list[str]:
+        """The warnings that a run would give before the network's turn; raises like it."""
+        from medidiff.tasks.observation import observe
+        from medidiff.tasks.session import level_warnings, spacing_warnings
+
+        prior = self.choice.loaded
+        seen = observe(volume, prior, self.noise.kind, self.noise.argument())
+        return [*spacing_warnings(prior, volume.spacing_mm), *level_warnings(prior, seen.sigma), *seen.warnings]
 
     def run(self, volume: Volume) -> Result:
         """Denoise one scan."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,20 +21,26 @@ _CARD_ORDER = (
     "weights_licence", "output_licence", "figures", "calibration", "sigma_data", "sigma_min", "sigma_max",
     "normalisation", "network", "training",
 )  # fmt: skip
+_TOLD = ("description", "intended_use", "limits", "weights_licence", "output_licence")
+_COLUMNS = 110
 
 
 @verb
 def info(
     subject: Annotated[str, typer.Argument(metavar="PRIOR|SCAN", help="A prior's name or file, or a NIfTI file.")],
+    full: Annotated[
+        bool, typer.Option("--full", help="A prior's whole card, with the configuration it was trained by.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Describe a prior or a scan.
 
-    A prior: its card with training data, licences and figures. A scan: grid, orientation, number type, intensities.
+    A prior: its card with training data, licences and limits. A scan: grid, orientation, number type, intensities.
 
     \b
     Examples:
       medidiff info general
+      medidiff info general --full
       medidiff info scan.nii.gz --json
     """
     path = Path(subject)
@@ -45,6 +52,8 @@ def info(
         described = describe_prior_fully(subject)
     if as_json:
         emit_json({"status": "done", **described})
+    elif described["kind"] == "prior" and not full:
+        typer.echo("\n".join(_in_short(described)))
     else:
         typer.echo("\n".join(lines_of(described)))
 
@@ -66,6 +75,37 @@ def describe_prior_fully(name_or_path: str) -> dict[str, Any]:
         "content_hash": entry.content_hash,
         "card": {key: entry.card[key] for key in sorted(entry.card, key=_place)},
     }
+
+
+def _in_short(described: Mapping[str, Any]) -> list[str]:
+    """A prior on one screen: what it is for, what it has seen, under which licences."""
+    card = described["card"]
+    training = card.get("training", {})
+    spacing = card.get("spacing_mm", {})
+    kinds = card.get("network", {}).get("slots", {}).get("categorical", {})
+    rows: list[tuple[str, Any]] = [
+        ("prior", f"{card['name']} {card['version']}, {card.get('created', '')}, trained to {card.get('task', '')}"),
+        ("file", f"{described['path']} ({described['size_mib']:.1f} MiB)"),
+        ("weights", f"{described['parameters'] / 1e6:.2f} M, sha256 {described['content_hash'][:16]}..."),
+        *((key.replace("_", " "), card.get(key, "")) for key in _TOLD),
+        ("scans seen", card.get("modalities", [])),
+        ("spacing", f"{spacing.get('low', 0):.3g} to {spacing.get('high', 0):.3g} mm"),
+        *((f"condition {name}", slot.get("values", [])) for name, slot in kinds.items()),
+        ("trained on", [_source(source) for source in training.get("sources", [])]),
+        ("training", f"{training.get('patients', 0)} patients, {training.get('steps', 0)} steps"),
+    ]
+    wide = max(len(name) for name, _ in rows) + 2
+    lines = []
+    for name, value in rows:
+        text = _text(value) or "none"
+        lines += textwrap.wrap(
+            f"{name + ':':<{wide}}{text}", _COLUMNS, subsequent_indent=" " * wide, break_long_words=False
+        )
+    return [*lines, "--full or --json shows everything, the training configuration too."]
+
+
+def _source(source: Mapping[str, Any]) -> str:
+    return f"{source.get('name')} ({source.get('scans')} scans, {source.get('licence')})"
 
 
 def _place(key: str) -> int:

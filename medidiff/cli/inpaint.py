@@ -42,7 +42,10 @@ def inpaint(
         typer.Option("--samples", metavar="K", help="Draw K fillings; from 2 on write all, and their spread."),
     ] = 1,
     save: Annotated[
-        str, typer.Option("--save", metavar="LIST", help="Any of residual,noise-map,uncertainty; written beside OUT.")
+        str,
+        typer.Option(
+            "--save", metavar="LIST", help="all, or any of residual,noise-map,uncertainty; written beside OUT."
+        ),
     ] = "",
     report: ReportOption = False,
     prior: PriorOption = "general",

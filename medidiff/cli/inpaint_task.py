@@ -10,8 +10,7 @@ from typing import Any
 
 from medidiff.cli.choices import Machine, PriorChoice
 from medidiff.cli.noise_choice import NoiseChoice
-from medidiff.errors import GeometryError, InputError, UsageError
-from medidiff.geometry import same_grid
+from medidiff.errors import InputError, UsageError
 from medidiff.result import Result
 from medidiff.volume import Volume
 
@@ -52,7 +51,7 @@ class InpaintTask:
         from medidiff.io import hash_file
 
         return {
-            "mask_sha256": hash_file(self.mask_path),
+            "mask_file_sha256": hash_file(self.mask_path),
             **self.noise.settings(),
             "samples": self.fillings,
             "seed": self.seed,
@@ -99,18 +98,28 @@ class InpaintTask:
 
         Raises:
             NoiseError: The level is not positive and finite.
-            GeometryError: The mask lies on another grid.
+            GeometryError: The mask or the noise map lies on another grid.
             InputError: The mask is empty, or leaves nothing observed.
         """
         self.noise.check(volume)
-        if not same_grid(self.mask, volume):
-            raise GeometryError(
-                f"--mask {self.mask_path}: lies on another grid than {volume.name}: shape {self.mask.shape} and "
-                f"{volume.shape}. Resample the mask to the scan first."
-            )
+        from medidiff.tasks.observation import check_same_grid
+
+        check_same_grid(self.mask, volume, f"--mask {self.mask_path}")
         if not self.mask.data.any() or self.mask.data.all():
             what = "empty: nothing to fill" if not self.mask.data.any() else "true everywhere: nothing is observed"
             raise InputError(f"--mask {self.mask_path}: is {what}. Mark the part to fill with 1, the rest with 0.")
+
+    def foresee(self, volume: Volume) -> list[str]:
+        """The warnings that a run would give before the network's turn; the noise is not estimated."""
+        from medidiff.tasks.inpaint import generation_warnings
+        from medidiff.tasks.observation import observe
+        from medidiff.tasks.session import level_warnings, spacing_warnings
+
+        prior, warnings = self.choice.loaded, []
+        if self.noise.std is not None:
+            seen = observe(volume, prior, self.noise.kind, self.noise.argument(), ~self.mask.data)
+            warnings = [*level_warnings(prior, seen.sigma), *seen.warnings]
+        return [*spacing_warnings(prior, volume.spacing_mm), *warnings, *generation_warnings(prior)]
 
     def run(self, volume: Volume) -> Result:
         """Fill the hole."""

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from medidiff.errors import NoiseError, UsageError
-from medidiff.geometry import same_grid
 from medidiff.volume import Volume
 
 KINDS = ("auto", "gaussian", "rician")
@@ -59,7 +58,9 @@ class NoiseChoice:
         """
         from medidiff.io import read_nifti
 
-        return None if self.map_path is None else read_nifti(self.map_path, finite=False)
+        if self.map_path is None:
+            return None
+        return replace(read_nifti(self.map_path, finite=False), name=str(self.map_path))  # messages name the file
 
     def argument(self) -> float | Volume | None:
         """As the tasks take it."""
@@ -69,14 +70,15 @@ class NoiseChoice:
         """As it is recorded."""
         from medidiff.io import hash_file
 
-        std = self.number if self.map_path is None else {"map_sha256": hash_file(self.map_path)}
+        std = self.number if self.map_path is None else {"map_file_sha256": hash_file(self.map_path)}
         return {"noise": self.kind, "noise_std": std}
 
     def check(self, volume: Volume | None = None) -> None:
         """Refuse a level that is none, or that does not suit this scan.
 
         Raises:
-            NoiseError: The number is not positive and finite, or the map lies on another grid.
+            NoiseError: The level is not positive and finite.
+            GeometryError: The map lies on another grid.
         """
         if self.number is not None and not 0 < self.number < math.inf:
             scan = ""
@@ -86,8 +88,7 @@ class NoiseChoice:
                 f"--noise-std {self.number:g}: must be a positive number in the scan's unit{scan}. "
                 "Leave it out to estimate it."
             )
-        if volume is not None and self.map is not None and not same_grid(self.map, volume):
-            raise NoiseError(
-                f"--noise-std {self.std}: lies on another grid than {volume.name}: shape {self.map.shape} and "
-                f"{volume.shape}. Resample the map to the scan first."
-            )
+        if volume is not None and self.map is not None:
+            from medidiff.tasks.observation import check_noise_map
+
+            check_noise_map(self.map, volume)

@@ -19,6 +19,9 @@ P = ParamSpec("P")
 _OUT_OF_MEMORY_TEXTS = ("can't allocate memory", "not enough memory", "out of memory", "std::bad_alloc")
 _tracebacks = False
 
+NO_FILES: dict[str, Any] = {"done": 0, "skipped": 0, "failed": 0, "files": []}
+"""What the JSON object of a run says when it ended before the first scan."""
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -83,11 +86,16 @@ def emit_json(values: Mapping[str, Any]) -> None:
     typer.echo(json.dumps(json_safe(values), indent=2, allow_nan=False))
 
 
-def stop(failure: Failure, as_json: bool) -> NoReturn:
-    """End with one line on stderr (and the JSON object, if it was asked for) and the exit code."""
+def tell(failure: Failure, as_json: bool, more: Mapping[str, Any] | None = None) -> None:
+    """One line on stderr and, if it was asked for, the JSON object with what else there is to say."""
     say(f"error: {failure.message}")
     if as_json:
-        emit_json(failure.to_dict())
+        emit_json({**failure.to_dict(), **{k: v for k, v in (more or {}).items() if k not in failure.to_dict()}})
+
+
+def stop(failure: Failure, as_json: bool, more: Mapping[str, Any] | None = None) -> NoReturn:
+    """Tell, and end with the exit code."""
+    tell(failure, as_json, more)
     raise typer.Exit(failure.exit_code)
 
 
@@ -104,6 +112,7 @@ def verb(function: Callable[P, None]) -> Callable[P, None]:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from None
         except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001  the boundary: here errors become text
-            stop(failure_of(error), bool(kwargs.get("as_json")))
+            makes_files = "overwrite" in kwargs  # its JSON object has the keys of a run, however early it ended
+            stop(failure_of(error), bool(kwargs.get("as_json")), NO_FILES if makes_files else None)
 
     return guarded

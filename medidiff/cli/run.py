@@ -8,7 +8,7 @@ import typer
 
 from medidiff.cli.batch import Batch, Entry, summary
 from medidiff.cli.jobs import plan
-from medidiff.cli.outcome import emit_json, say
+from medidiff.cli.outcome import emit_json, failure_of, say, stop
 from medidiff.cli.task import Task
 
 
@@ -23,7 +23,14 @@ def run_task(task: Task, source: Path, output: str, *, overwrite: bool, dry_run:
         task.check_settings()
     if dry_run:
         task.check_machine()
-    entries = Batch(task, jobs, folder, overwrite=overwrite, dry_run=dry_run).run()
+    batch = Batch(task, jobs, folder, overwrite=overwrite, dry_run=dry_run)
+    try:
+        entries = batch.run()
+    except (KeyboardInterrupt, Exception) as error:
+        if not as_json:
+            raise
+        failure = failure_of(error)  # what was done before stays done, and is told
+        stop(failure, as_json, summary([*batch.entries, *(Entry(job, "failed", failure) for job in batch.at_work)]))
     told = summary(entries, dry_run)
     if as_json:
         emit_json(told)

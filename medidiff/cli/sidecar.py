@@ -14,12 +14,14 @@ from medidiff.result import Result, json_safe
 FORMAT = "medidiff-sidecar"
 
 
-def make_request(task: str, input_sha256: str, prior: Mapping[str, str], settings: Mapping[str, Any]) -> dict[str, Any]:
+def make_request(
+    task: str, input_file_sha256: str, prior: Mapping[str, str], settings: Mapping[str, Any]
+) -> dict[str, Any]:
     """Everything that decides what an output holds; two equal requests give one output."""
     return {
         "medidiff": __version__,
         "task": task,
-        "input_sha256": input_sha256,
+        "input_file_sha256": input_file_sha256,
         "prior": dict(prior),
         "settings": json_safe(settings),
     }
@@ -40,9 +42,26 @@ def make_record(job: Job, request: Mapping[str, Any], outputs: Sequence[tuple[st
         "input": job.source.name,
         "outputs": [{"kind": kind, "file": path.name} for kind, path in outputs],
         "request": dict(request),
-        "result": result.to_dict(),
+        "result": _told(result, dict(outputs)),
         "note": "Research use only. Not a medical device.",
     }
+
+
+def _told(result: Result, files: Mapping[str, Path]) -> dict[str, Any]:
+    """The result without voxels; of each volume, whether it was written, and as which file."""
+    told = result.to_dict()
+
+    def mark(volume: dict[str, Any] | None, kind: str) -> None:
+        if volume is not None:
+            volume["written"] = kind in files
+            if kind in files:
+                volume["file"] = files[kind].name
+
+    for key in ("output", "residual", "noise_map", "uncertainty"):
+        mark(told[key], key.replace("_", "-"))
+    for i, sample in enumerate(told["samples"], start=1):
+        mark(sample, f"sample-{i}")
+    return told
 
 
 def read_record(path: Path) -> dict[str, Any] | None:
@@ -70,20 +89,20 @@ def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 
 _WORDS = {
-    "input_sha256": "the input file (sha256)",
+    "input_file_sha256": "the input file (sha256)",
     "medidiff": "medidiff's version",
     "prior.hash": "the prior's hash",
     "prior.name": "the prior",
     "settings.noise": "--noise",
     "settings.noise_std": "--noise-std",
-    "settings.noise_std.map_sha256": "the noise map (sha256)",
+    "settings.noise_std.map_file_sha256": "the noise map (sha256)",
     "settings.samples": "--samples",
     "settings.seed": "--seed",
     "settings.shifts": "--shifts",
     "settings.precision": "--precision",
     "settings.save": "--save",
     "settings.report": "--report",
-    "settings.mask_sha256": "the mask (sha256)",
+    "settings.mask_file_sha256": "the mask (sha256)",
 }
 
 

@@ -93,4 +93,6 @@ def _reason(error: OSError) -> str:
         return "the disk is full. Free some space or choose another folder."
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         return f"cannot be written ({error.strerror}). Choose another folder."
+    if error.errno == errno.ENOENT:  # every missing parent was made before: the system itself makes no files here
+        return "takes no files or folders (it belongs to the system, such as /proc). Choose another folder."
     return f"cannot be made or written ({error.strerror or error}). Choose another folder."

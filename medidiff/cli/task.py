@@ -60,6 +60,10 @@ class Task(Protocol):
         """Raise what can be known before the work."""
         ...
 
+    def foresee(self, volume: Volume) -> list[str]:
+        """The warnings that the work would end with, as far as they are cheap; raises like the work."""
+        ...
+
     def run(self, volume: Volume) -> Result:
         """Do the work."""
         ...

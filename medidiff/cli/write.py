@@ -13,7 +13,8 @@ from medidiff.cli.jobs import Job
 from medidiff.cli.sidecar import read_record
 from medidiff.cli.stage import Stage
 from medidiff.cli.task import Task
-from medidiff.io import atomic_write_text, write_nifti
+from medidiff.io import atomic_write_text, read_nifti, write_nifti
+from medidiff.io.nifti_header import read_header
 from medidiff.report import write_report
 from medidiff.result import Result
 from medidiff.volume import Volume
@@ -33,14 +34,14 @@ def planned_outputs(job: Job, task: Task) -> Outputs:
 
 
 def write_outputs(
-    job: Job, task: Task, run: Callable[[], Result], record_of: Callable[[Outputs, Result], dict[str, Any]]
+    job: Job, task: Task, volume: Volume, record_of: Callable[[Outputs, Result], dict[str, Any]]
 ) -> dict[str, Any]:
     """Run a job and write everything it yields, whole or not at all.
 
     Args:
         job: Input and output.
-        task: What to write.
-        run: Does the work; called when the output's folder is known to be writable.
+        task: Does the work, when the output's folder is known to be writable, and says what to write.
+        volume: The scan.
         record_of: Makes the record.
 
     Returns:
@@ -51,20 +52,34 @@ def write_outputs(
     """
     outputs = planned_outputs(job, task)
     with Stage(job.target.parent, job.stem) as stage:
-        result = run()
+        result = task.run(volume)
+        places = {kind: stage.place(path) for kind, path in outputs}
+        write_nifti(result.output, places["output"])
+        result.warnings += encoding_warnings(volume, places["output"])
+        if "residual" in places:  # of the output as it was written: integers are rounded to their step
+            residual = volume.data.astype(np.float32) - read_nifti(places["output"]).data
+            result.residual = volume.with_data(residual)
+        for kind, (values, dtype) in volumes_of(result, list(places)).items():
+            if kind != "output":
+                write_nifti(values, places[kind], dtype)
+        if "report" in places:
+            write_report(result, places["report"])
         record = record_of(outputs, result)
-        volumes = volumes_of(result, [kind for kind, _ in outputs])
-        for kind, path in outputs:
-            staged = stage.place(path)
-            if kind == "record":
-                atomic_write_text(staged, json.dumps(record, indent=2, allow_nan=False) + "\n")
-            elif kind == "report":
-                write_report(result, staged)
-            else:
-                volume, dtype = volumes[kind]
-                write_nifti(volume, staged, dtype)
+        atomic_write_text(places["record"], json.dumps(record, indent=2, allow_nan=False) + "\n")
         stage.commit(removes=[job.sidecar, *_outdated(job, outputs)])
     return record
+
+
+def encoding_warnings(scan: Volume, written: Path) -> list[str]:
+    """What to know where an integer scan's output is stored with another slope, intercept or type than the scan."""
+    before = scan.header
+    if before is None or np.dtype(before.dtype).kind not in "iu":
+        return []
+    after = read_header(written).memory
+    if (before.dtype, before.slope, before.inter) == (after.dtype, after.slope, after.inter):
+        return []
+    old, new = (f"{m.dtype}, slope {m.slope:.6g}, intercept {m.inter:.6g}" for m in (before, after))
+    return [f"stored as {new} (the scan: {old}): programs that read raw integers without these see other numbers."]
 
 
 def _outdated(job: Job, outputs: Outputs) -> list[Path]:
