@@ -27,6 +27,7 @@ _PHANTOM_NOISE, _REAL_NOISE, _INPAINT_NOISE = 0.09, 0.07, 0.02
 _HOLE_RADIUS_MM = 15.0
 _HOLE_CENTRE_MM = (-28.0, 10.0, 22.0)  # inside the phantom's white matter and cortex
 _STRIP_PICTURES = 8
+_SAMPLED_KIND = "hippocampus_t1"
 
 
 @dataclass(frozen=True)
@@ -101,13 +102,16 @@ class Show:
         from medidiff.tasks import synthesise
 
         size, steps = (32, 10) if self.fast else (48, 20)
+        kind = self.prior.card.conditions.categorical.get("kind")
+        conditions = {"kind": _SAMPLED_KIND} if kind is not None and _SAMPLED_KIND in kind.values else {}
         seen: list[np.ndarray] = []
         result = synthesise(
             self.prior,
             (size, size, size),
-            spacing_mm=(2.0, 2.0, 2.0),
+            spacing_mm=(1.0, 1.0, 1.0),
             count=2,
             seed=self.seed,
+            conditions=conditions,
             n_steps=steps,
             callback=lambda i, t, denoised: seen.append(np.asarray(denoised[0, 0].float().cpu())),
             **self.machine,
@@ -119,9 +123,17 @@ class Show:
         section = result_section(
             result,
             "Two new volumes",
-            lead="The same prior, started at pure noise: nothing is observed, so everything is invented.",
+            lead="The same prior, started at pure noise: nothing is observed, so everything is invented."
+            + (f" It was asked for {_SAMPLED_KIND}, voxels of 1 mm." if conditions else "")
+            + self._what_samples_are(),
         )
         return replace(section, pictures=[Picture.of(way, "From noise to scan", caption), *section.pictures])
+
+    def _what_samples_are(self) -> str:
+        card = self.prior.card
+        if card.task == "sample":
+            return ""
+        return f" {card.name} is a denoiser, trained on patches: its samples are textures and not anatomy."
 
     def inpainting(self) -> Section:
         """A ball cut out of the phantom and filled again."""
