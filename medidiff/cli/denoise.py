@@ -55,8 +55,8 @@ def denoise(
     prior: PriorOption = "general",
     seed: SeedOption = 0,
     shifts: Annotated[
-        int, typer.Option("--shifts", metavar="N", help="Average over N one-voxel shifts, 1 to 8: slower, better.")
-    ] = 1,
+        int, typer.Option("--shifts", metavar="N", help="Passes averaged, on shifted grids, 1 to 8: slower, better.")
+    ] = 2,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     threads: ThreadsOption = None,
@@ -67,9 +67,9 @@ def denoise(
 ) -> None:
     """Denoise a scan, or every scan in a folder.
 
-    One pass of the prior: the posterior mean. The output keeps the scan's grid, unit and kind of number; a record
-    (.json) is written beside it. A folder is resumed: outputs made with the same settings are skipped, and one bad file
-    does not stop the rest.
+    Two passes of the prior, averaged: the posterior mean. The output keeps the scan's grid, unit and kind of number; a
+    record (.json) is written beside it. A folder is resumed: outputs made with the same settings are skipped, and one
+    bad file does not stop the rest.
 
     \b
     Examples:

@@ -28,7 +28,7 @@ class DenoiseTask:
     noise: NoiseChoice = field(default_factory=NoiseChoice)
     samples: int = 0
     seed: int = 0
-    shifts: int = 1
+    shifts: int = 2
     save: Sequence[str] = ()
     report: bool = False
     machine: Machine = field(default_factory=Machine)

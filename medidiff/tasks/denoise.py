@@ -21,6 +21,9 @@ from medidiff.volume import Volume
 _SHIFTS = ((0, 0, 0), (1, 1, 1), (1, 1, 0), (0, 0, 1), (1, 0, 1), (0, 1, 0), (0, 1, 1), (1, 0, 0))
 _FLIPS = ((), (2, 3, 4), (2,), (3, 4), (3,), (2, 4), (4,), (2, 3))
 MOST_SHIFTS = len(_SHIFTS)
+DEFAULT_SHIFTS = 2
+"""Two places of the Haar grid: 0.15 dB better than one for twice the time; four add 0.07 dB, eight 0.04 dB more
+(docs/general.md)."""
 
 
 def denoise(
@@ -30,7 +33,7 @@ def denoise(
     noise: NoiseKind | str = "auto",
     noise_std: float | Volume | None = None,
     samples: int = 0,
-    shifts: int = 1,
+    shifts: int = DEFAULT_SHIFTS,
     seed: int = 0,
     device: str = "auto",
     precision: str = "auto",
@@ -38,7 +41,7 @@ def denoise(
     max_gb: float | None = None,
     n_steps: int = 20,
 ) -> Result:
-    """Posterior mean of the clean scan, in one network evaluation; on request samples of the posterior.
+    """Posterior mean of the clean scan, in two network evaluations; on request samples of the posterior.
 
     Args:
         volume: Noisy scan, any intensity unit; 3D, (x, y, z).
@@ -46,7 +49,7 @@ def denoise(
         noise: Kind of noise: gaussian, rician (magnitude MR), or auto.
         noise_std: Noise standard deviation in the scan's own unit, or a map on its grid. None estimates it.
         samples: Posterior samples to draw as well; each costs `n_steps` + 2 evaluations.
-        shifts: Evaluations to average, each with the scan shifted and flipped differently: up to 8, better and slower.
+        shifts: Evaluations to average, each with the scan shifted and flipped differently: 1 is fastest, 8 best.
         seed: Seed of the samples; the mean does not depend on it.
         device: auto, cpu, cuda, cuda:N or mps.
         precision: auto (measured), bf16 or float32.

@@ -108,7 +108,10 @@ def _trainer(config: TrainingConfig, budget: Budget) -> lightning.Trainer:
     callbacks: list[lightning.Callback] = [
         budget,
         StopOnNaN(),
-        ModelCheckpoint(config.output, save_last=True, save_top_k=0, train_time_interval=every),
+        # without the counter a resumed run would write last-v1.ckpt and leave last.ckpt stale
+        ModelCheckpoint(
+            config.output, save_last=True, save_top_k=0, train_time_interval=every, enable_version_counter=False
+        ),
         SamplePictures(config.output / "samples"),
     ]
     if not on_terminal:

@@ -77,6 +77,20 @@ def test_resume_gives_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert one.card.training.steps == 12
 
 
+def test_a_second_resume_starts_from_the_latest_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lightning numbers a resumed run's checkpoints by default (last-v1.ckpt): the second resume would lose work."""
+    config = _config(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for step in (5, 9):
+        with monkeypatch.context() as patch:
+            patch.setattr(PlainProgress, "on_train_batch_end", _crash_after(step=step, checkpoint_at=step - 1))
+            with pytest.raises(RuntimeError, match="power"):
+                run.run_training(config, ["checkpoint_minutes=1e-6"])
+        saved = torch.load(tmp_path / "out" / run.CHECKPOINT, weights_only=True)
+        assert saved["global_step"] >= step - 1
+    assert [path.name for path in (tmp_path / "out").glob("*.ckpt")] == [run.CHECKPOINT]
+
+
 def test_other_settings_are_refused_by_name(tmp_path: Path) -> None:
     config = _config(tmp_path)
     run.run_training(config, [])
