@@ -36,8 +36,8 @@ class NetConfig(BaseModel):
 class ChannelNorm(nn.Module):
     """Layer norm over the channels of each voxel: local, so a tile is treated as the whole scan is.
 
-    The fused layer norm costs a tenth of a convolution here; root-mean-square norm, which has no fused kernel on
-    the CPU, costs as much as the convolution it precedes once its backward pass is counted (benchmarks/network.py).
+    The fused layer norm costs a tenth of a convolution here, forward and backward; root-mean-square norm, which has no
+    fused backward on the CPU, half of one (`python -m benchmarks.network`).
     """
 
     def __init__(self, width: int) -> None:
