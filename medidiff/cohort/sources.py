@@ -108,8 +108,10 @@ def load_source(source: ProceduralSource | FolderSource, root: Path, cache: Path
     return cases
 
 
-def read_split(table: Path, split: str) -> list[str]:
-    """Case names of a split, from a participants table that assigns PATIENTS.
+def read_split(table: Path, split: str) -> dict[str, str]:
+    """The patient of every case of a split, by case name, from a participants table that assigns PATIENTS.
+
+    A table without a patient column has one patient a case.
 
     Raises:
         ConfigError: the table is missing, lacks a column, or a patient stands in two splits.
@@ -121,11 +123,11 @@ def read_split(table: Path, split: str) -> list[str]:
     if not rows or not {"case", "split"} <= set(rows[0]):
         raise ConfigError(f"table {table}: needs the columns case and split (and patient where scans share one).")
     split_of: dict[str, str] = {}
+    patients = {row["case"]: row.get("patient") or row["case"] for row in rows}
     for row in rows:
-        patient = row.get("patient") or row["case"]
-        if split_of.setdefault(patient, row["split"]) != row["split"]:
+        if split_of.setdefault(patients[row["case"]], row["split"]) != row["split"]:
             raise ConfigError(f"table {table}: patient of case {row['case']} stands in two splits; assign patients.")
-    return [row["case"] for row in rows if row["split"] == split]
+    return {row["case"]: patients[row["case"]] for row in rows if row["split"] == split}
 
 
 def _files(source: FolderSource, root: Path, split: str) -> Iterator[tuple[str, Path]]:

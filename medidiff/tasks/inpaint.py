@@ -7,13 +7,12 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from medidiff.errors import GeometryError, InputError, NoiseError, UsageError
-from medidiff.geometry import same_grid
+from medidiff.errors import InputError, NoiseError, UsageError
 from medidiff.io.hashing import hash_array
 from medidiff.io.quantise import nearest_storable
 from medidiff.prior import Prior
 from medidiff.result import Result
-from medidiff.tasks.observation import NoiseKind, Observation, observe
+from medidiff.tasks.observation import NoiseKind, Observation, check_same_grid, observe
 from medidiff.tasks.session import Session, check_steps
 from medidiff.volume import Volume
 
@@ -126,11 +125,7 @@ def generation_warnings(prior: Prior) -> list[str]:
 
 
 def _hole(volume: Volume, mask: Volume) -> np.ndarray:
-    if not same_grid(mask, volume):
-        raise GeometryError(
-            f"--mask {mask.name or 'mask'}: shape {mask.shape} lies on another grid than the scan, {volume.shape}. "
-            "Resample the mask to the scan first."
-        )
+    check_same_grid(mask, volume, f"--mask {mask.name or 'mask'}")
     if not np.isfinite(mask.data).all():
         raise InputError(f"--mask {mask.name or 'mask'}: holds NaN or infinite values. Mark the part to fill with 1.")
     hole = np.asarray(mask.data != 0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import datetime
 import json
 import os
@@ -11,6 +10,7 @@ from typing import cast
 
 import medidiff
 from medidiff.cohort import FolderSource, PatchDataModule, ProceduralSource
+from medidiff.cohort.sources import read_split
 from medidiff.diffusion.preconditioning import Preconditioned
 from medidiff.precision import cpu_model
 from medidiff.prior import Card, DataSource, Prior, SpacingRange, TrainingRecord
@@ -95,6 +95,4 @@ def _patients(source: ProceduralSource | FolderSource, root: Path) -> set[str]:
     """Train patients of a source, by set and identifier; a set without a table counts no patient here."""
     if isinstance(source, ProceduralSource) or source.table is None:
         return set()
-    with (root / source.table).open(newline="", encoding="utf-8") as handle:
-        rows = [row for row in csv.DictReader(handle, delimiter="\t") if row["split"] == "train"]
-    return {f"{source.table}:{row.get('patient') or row['case']}" for row in rows}
+    return {f"{source.table}:{patient}" for patient in read_split(root / source.table, "train").values()}
