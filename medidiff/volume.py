@@ -47,12 +47,14 @@ class Volume:
         affine_ras: 4x4, voxel index to mm, RAS.
         header: What the file it came from said; None for a volume made in memory.
         name: What messages and reports call it, usually the file's name without its ending.
+        modality: "MR", "CT", another DICOM code, or "" where nobody said.
     """
 
     data: np.ndarray
     affine_ras: np.ndarray
     header: NiftiMemory | None = None
     name: str = ""
+    modality: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "data", np.asarray(self.data))
