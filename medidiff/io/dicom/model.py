@@ -92,7 +92,7 @@ class Plane:
         thickness_mm: SliceThickness, which is not the spacing.
         gap_mm: SpacingBetweenSlices, as the file says; only ever compared, never used.
         facts: What may split the series.
-        data_offset: Byte in the (uncompressed, not zipped) file where this frame's pixels start; None: decode by pydicom.
+        data_offset: Byte in the file where this frame's pixels start; None where it is compressed or in a zip.
     """
 
     file: FileRef
