@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -36,6 +36,8 @@ class NiftiMemory:
     mm_per_unit: float = 1.0
     forms_differ_mm: float = 0.0
     """Largest distance between where the sform and the qform put a voxel; 0 unless both are set. The sform is used."""
+    timing: dict[str, float] = field(default_factory=dict)
+    """slice_start, slice_end, slice_code, slice_duration and toffset, those that are not 0, in the file's own units."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,38 +2,29 @@
 
 from __future__ import annotations
 
-import gzip
 import math
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
-
-import numpy as np
 
 from medidiff.errors import InputError, MemoryLimitError, OutputError
-from medidiff.io.atomic import atomic_files
 from medidiff.io.hashing import hash_array, hash_file
 from medidiff.io.nifti_header import (
     NIFTI_SUFFIXES,
     UNREADABLE,
-    Declared,
     build_header,
     nifti_suffix,
     open_nifti,
-    pair_of,
     read_header,
 )
-from medidiff.io.quantise import Encoding, choose_encoding
+from medidiff.io.nifti_voxels import check_size, read_frame, read_to_the_end, seek_frame, write_file
+from medidiff.io.quantise import choose_encoding
 from medidiff.volume import Volume, check_finite, check_shape
 
 __all__ = ["MAX_VOXELS", "NIFTI_SUFFIXES", "hash_array", "hash_file", "read_nifti", "write_nifti"]
 
 MAX_VOXELS = 2**31
 """Largest volume read_nifti takes: 8 GiB as float32."""
-
-_DEFLATE_LIMIT = 1032  # zlib's documented maximum expansion: a .gz file cannot hold more than this times its size
-_GZIP_LEVEL = 4
-_AFTER_THE_VOXELS = 1 << 20
 
 
 def read_nifti(path: str | Path, frame: int | None = None, *, finite: bool = True) -> Volume:
@@ -59,20 +50,15 @@ def read_nifti(path: str | Path, frame: int | None = None, *, finite: bool = Tru
     suffix = nifti_suffix(path)
     declared = read_header(path)
     frame = _check_frame(path, declared.shape, frame)
-    shape = declared.shape[:3]
-    _check_size(path, declared)
-    if math.prod(shape) > MAX_VOXELS:
-        raise MemoryLimitError(f"{path}: {shape} voxels: at most {MAX_VOXELS} can be read. Crop it first.")
-    name = path.name[: -len(suffix)]
-    try:
-        data = _read_voxels(declared, frame)
-    except EOFError as error:
-        raise InputError(f"{path}: truncated: the file ends before its last voxel. Get it again.") from error
-    except UNREADABLE as error:
-        raise InputError(f"{path}: damaged ({getattr(error, 'strerror', None) or error}). Get it again.") from error
+    check_size(path, declared)
+    check_voxels(path, declared.shape[:3])
+    with reading(path), open_nifti(declared.data_path) as file:
+        seek_frame(file, declared, frame)
+        data = read_frame(file, declared)
+        read_to_the_end(file, declared)
     if finite:
         check_finite(data, str(path))
-    return Volume(data, declared.memory.affine_ras, declared.memory, name)
+    return Volume(data, declared.memory.affine_ras, declared.memory, path.name[: -len(suffix)])
 
 
 def write_nifti(volume: Volume, path: str | Path, dtype: str | None = None, *, descrip: str | None = None) -> None:
@@ -98,81 +84,53 @@ def write_nifti(volume: Volume, path: str | Path, dtype: str | None = None, *, d
     if volume.data.size == 0:
         raise OutputError(f"{volume.name or 'volume'}: empty, shape {volume.shape}: there is nothing to write.")
     encoding = choose_encoding(volume.data, volume.header, dtype, volume.name or "volume")
-    header = build_header(volume, encoding, single, descrip)
-    targets = (path,) if single else pair_of(path)
-    with atomic_files(*targets) as files, ExitStack() as stack:
-        streams = [_compressed(file, target, stack) for file, target in zip(files, targets, strict=True)]
-        streams[0].write(header.binaryblock)
-        if single:
-            streams[0].write(bytes(4))  # no extensions
-        _write_voxels(streams[-1], volume.data, encoding, header.get_data_dtype())
+    write_file(path, build_header(volume, encoding, single, descrip), [volume.data], encoding)
+
+
+def check_voxels(path: Path, shape: tuple[int, ...]) -> None:
+    """Refuse a volume larger than `MAX_VOXELS`.
+
+    Raises:
+        MemoryLimitError: It is.
+    """
+    if math.prod(shape) > MAX_VOXELS:
+        raise MemoryLimitError(f"{path}: {shape} voxels: at most {MAX_VOXELS} can be read. Crop it first.")
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn what Python raises while reading a damaged file into an InputError that says so."""
+    try:
+        yield
+    except EOFError as error:
+        raise InputError(f"{path}: truncated: the file ends before its last voxel. Get it again.") from error
+    except UNREADABLE as error:
+        raise InputError(f"{path}: damaged ({getattr(error, 'strerror', None) or error}). Get it again.") from error
+
+
+def count_frames(path: Path, shape: tuple[int, ...]) -> int:
+    """How many volumes a file of this shape holds.
+
+    Raises:
+        InputError: 2D, empty, or more than four axes.
+    """
+    if len(shape) > 4:
+        raise InputError(f"{path}: {len(shape)}D, shape {shape}: must be one 3D volume. Extract one volume first.")
+    check_shape(shape[:3], str(path))
+    return shape[3] if len(shape) == 4 else 1
 
 
 def _check_frame(path: Path, shape: tuple[int, ...], frame: int | None) -> int:
-    if len(shape) > 4:
-        raise InputError(f"{path}: {len(shape)}D, shape {shape}: must be one 3D volume. Extract one volume first.")
+    frames = count_frames(path, shape)
     if len(shape) < 4:
-        check_shape(shape, str(path))
         if frame not in (None, 0):
             raise InputError(f"{path}: frame {frame}: this file is 3D, shape {shape}. Leave the frame out.")
         return 0
-    check_shape(shape[:3], str(path))
     if frame is None:
         raise InputError(
-            f"{path}: 4D, shape {shape}: holds {shape[3]} volumes, must be one 3D volume. Extract one volume first "
+            f"{path}: 4D, shape {shape}: holds {frames} volumes, must be one 3D volume. Extract one volume first "
             "(in Python: read_nifti(path, frame=0))."
         )
-    if not 0 <= frame < shape[3]:
-        raise InputError(f"{path}: frame {frame}: must be from 0 to {shape[3] - 1}.")
+    if not 0 <= frame < frames:
+        raise InputError(f"{path}: frame {frame}: must be from 0 to {frames - 1}.")
     return frame
-
-
-def _check_size(path: Path, declared: Declared) -> None:
-    """Hold the declared size against the file's (in unbounded integers), so that no header can claim memory."""
-    needed = declared.offset + math.prod(declared.shape) * declared.dtype.itemsize
-    try:
-        held = declared.data_path.stat().st_size
-    except OSError as error:
-        raise InputError(f"{declared.data_path}: the voxels' file cannot be read ({error.strerror}).") from error
-    compressed = declared.data_path.name.lower().endswith(".gz")
-    if needed > (held * _DEFLATE_LIMIT if compressed else held):
-        raise InputError(
-            f"{path}: truncated, or its header is wrong: it declares shape {declared.shape} of {declared.dtype.name}, "
-            f"{needed} bytes, and the file has {held}{' compressed' if compressed else ''}. Get it again."
-        )
-
-
-def _read_voxels(declared: Declared, frame: int) -> np.ndarray:
-    """One volume as float32, C order, a slice at a time; the rest of the file is read too, for gzip's checksum."""
-    nx, ny, nz = declared.shape[:3]
-    slice_bytes = nx * ny * declared.dtype.itemsize
-    end = declared.offset + math.prod(declared.shape) * declared.dtype.itemsize
-    slope, inter = declared.memory.slope, declared.memory.inter
-    data = np.empty((nx, ny, nz), dtype=np.float32)
-    with open_nifti(declared.data_path) as file, np.errstate(all="ignore"):
-        file.seek(declared.offset + frame * nz * slice_bytes)
-        for k in range(nz):
-            block = file.read(slice_bytes)
-            if len(block) < slice_bytes:
-                raise EOFError
-            plane = np.frombuffer(block, dtype=declared.dtype).reshape((nx, ny), order="F")
-            if slope != 1.0 or inter != 0.0:
-                plane = plane.astype(np.float64) * slope + inter
-            data[..., k] = plane
-        left = end - file.tell() + _AFTER_THE_VOXELS
-        while left > 0 and (block := file.read(min(left, _AFTER_THE_VOXELS))):
-            left -= len(block)
-    return data
-
-
-def _compressed(file: BinaryIO, target: Path, stack: ExitStack) -> BinaryIO | gzip.GzipFile:
-    if not target.name.lower().endswith(".gz"):
-        return file
-    # No time and no name inside: the same volume gives the same bytes.
-    return stack.enter_context(gzip.GzipFile("", "wb", _GZIP_LEVEL, file, mtime=0))
-
-
-def _write_voxels(stream: BinaryIO | gzip.GzipFile, data: np.ndarray, encoding: Encoding, stored: np.dtype) -> None:
-    with np.errstate(over="ignore"):
-        for k in range(data.shape[-1]):
-            stream.write(encoding.encode(data[..., k]).astype(stored).tobytes(order="F"))

@@ -31,6 +31,7 @@ _HEADERS = {  # by version, and whether header and voxels share one file
     (2, True): Nifti2Header,
     (2, False): Nifti2PairHeader,
 }
+_TIMING = ("slice_start", "slice_end", "slice_code", "slice_duration", "toffset")
 _DESCRIP_BYTES = 79  # 80 with the closing zero
 
 
@@ -185,6 +186,7 @@ def _remember(header: Nifti1PairHeader, version: int, dtype: np.dtype, path: Pat
         affine_ras=affine,
         mm_per_unit=mm,
         forms_differ_mm=differ,
+        timing={key: float(header[key]) for key in _TIMING if header[key] != 0},
     )
 
 
@@ -192,8 +194,17 @@ def _srow(header: Nifti1PairHeader) -> np.ndarray:
     return np.array([*(header[f"srow_{axis}"] for axis in "xyz"), (0, 0, 0, 1)], dtype=np.float64)
 
 
-def build_header(volume: Volume, encoding: Encoding, single: bool, descrip: str | None) -> Nifti1PairHeader:
+def build_header(
+    volume: Volume, encoding: Encoding, single: bool, descrip: str | None, frames: int | None = None
+) -> Nifti1PairHeader:
     """The header of an output: the input's fields where there was one, both forms set from the affine where not.
+
+    Args:
+        volume: The volume, or the first of a 4D file.
+        encoding: How values are stored.
+        single: Whether header and voxels share one file.
+        descrip: Description field; None keeps the input's and adds medidiff's mark.
+        frames: Volumes in a 4D file; None for a 3D one.
 
     Raises:
         OutputError: The volume is not 3D.
@@ -202,11 +213,12 @@ def build_header(volume: Volume, encoding: Encoding, single: bool, descrip: str 
         raise OutputError(f"{volume.name or 'volume'}: shape {volume.shape} cannot be written: must be 3D.")
     memory = volume.header
     version = memory.version if memory is not None else 1
-    if max(volume.shape) > np.iinfo(np.int16).max:
+    shape = volume.shape if frames is None else (*volume.shape, frames)
+    if max(shape) > np.iinfo(np.int16).max:
         version = 2  # NIfTI-1 counts voxels in 16 bits
     header = _HEADERS[version, single](endianness=memory.byteorder if memory is not None else "<")
     header.set_data_dtype(encoding.dtype)
-    header.set_data_shape(volume.shape)
+    header.set_data_shape(shape)
     header["scl_slope"], header["scl_inter"] = encoding.slope, encoding.inter
     if single:
         header["vox_offset"] = {1: 352, 2: 544}[version]
@@ -230,6 +242,8 @@ def _restore_forms(header: Nifti1PairHeader, memory: NiftiMemory) -> None:
         header[f"qoffset_{axis}"] = value
     for axis, row in zip("xyz", memory.sform[:3], strict=True):
         header[f"srow_{axis}"] = row
+    for key, value in memory.timing.items():
+        header[key] = value
 
 
 def _set_forms(header: Nifti1PairHeader, volume: Volume, memory: NiftiMemory | None) -> None:
@@ -237,6 +251,8 @@ def _set_forms(header: Nifti1PairHeader, volume: Volume, memory: NiftiMemory | N
     check_affine(volume.affine_ras, volume.name or "volume")
     mm = memory.mm_per_unit if memory is not None else 1.0
     affine = np.diag([1 / mm, 1 / mm, 1 / mm, 1.0]) @ volume.affine_ras
+    if memory is not None:
+        header["pixdim"][4:] = memory.pixdim[4:]
     code = max(memory.sform_code, memory.qform_code, 1) if memory is not None else 1
     header.set_sform(affine, code=(memory.sform_code if memory is not None else 0) or code)
     header.set_qform(affine, code=(memory.qform_code if memory is not None else 0) or code, strip_shears=True)

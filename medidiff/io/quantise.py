@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,11 +52,13 @@ class Encoding:
         return bool(levels.min() >= limits.min and levels.max() <= limits.max)
 
 
-def choose_encoding(data: np.ndarray, memory: NiftiMemory | None, dtype: str | None, name: str) -> Encoding:
+def choose_encoding(
+    data: np.ndarray | Sequence[np.ndarray], memory: NiftiMemory | None, dtype: str | None, name: str
+) -> Encoding:
     """How to store these values: the input's kind of number, or the one that was asked for.
 
     Args:
-        data: Values in the scan's own unit.
+        data: Values in the scan's own unit; several volumes share one encoding.
         memory: The header of the input; None takes the kind of number from `data`.
         dtype: "float32", "float64", "uint8", "int16", "uint16", "int32", "uint32"; None keeps the input's kind.
         name: What messages call the volume.
@@ -65,22 +67,24 @@ def choose_encoding(data: np.ndarray, memory: NiftiMemory | None, dtype: str | N
         UsageError: `dtype` is none of these, or too small for the values.
         OutputError: Values that are not finite, for an integer type.
     """
-    if data.dtype.kind not in "biuf":
-        raise OutputError(f"{name}: values of type {data.dtype} cannot be written: must be real numbers.")
+    frames = [data] if isinstance(data, np.ndarray) else list(data)
+    common = np.result_type(*(frame.dtype for frame in frames))
+    if common.kind not in "biuf":
+        raise OutputError(f"{name}: values of type {common} cannot be written: must be real numbers.")
     if dtype is not None:
-        return _requested(data, np.dtype(dtype), name)
-    source = np.dtype(memory.dtype) if memory is not None else data.dtype
+        return _requested(frames, np.dtype(dtype), name)
+    source = np.dtype(memory.dtype) if memory is not None else common
     if source.kind == "f":
         return Encoding(np.dtype(np.float32))
-    _require_finite(data, name)
+    _require_finite(frames, name)
     source = np.dtype("uint8" if source.kind == "b" else _NARROWED.get(source.name, source.name))
     candidates = [Encoding(np.dtype(kind)) for kind in (source, "int16", "uint16", "int32", "uint32")]
     if memory is not None:
         candidates.insert(0, Encoding(source, memory.slope, memory.inter))
     for candidate in candidates:
-        if _all_slabs(data, candidate.is_exact):
+        if _all_slabs(frames, candidate.is_exact):
             return candidate
-    return _sixteen_bits(data, np.dtype(np.uint16 if source.kind == "u" else np.int16), name)
+    return _sixteen_bits(frames, np.dtype(np.uint16 if source.kind == "u" else np.int16), name)
 
 
 def nearest_storable(values: np.ndarray, memory: NiftiMemory | None) -> np.ndarray:
@@ -102,7 +106,7 @@ def nearest_storable(values: np.ndarray, memory: NiftiMemory | None) -> np.ndarr
     return (levels * memory.slope + memory.inter).astype(np.float32)
 
 
-def _requested(data: np.ndarray, wanted: np.dtype, name: str) -> Encoding:
+def _requested(frames: list[np.ndarray], wanted: np.dtype, name: str) -> Encoding:
     if wanted.name not in ("float32", "float64", "uint8", "int16", "uint16", "int32", "uint32"):
         raise UsageError(
             f"dtype {wanted}: must be float32, float64, uint8, int16, uint16, int32 or uint32. "
@@ -110,19 +114,19 @@ def _requested(data: np.ndarray, wanted: np.dtype, name: str) -> Encoding:
         )
     if wanted.kind == "f":
         return Encoding(wanted)
-    _require_finite(data, name)
-    if _all_slabs(data, Encoding(wanted).is_exact):
+    _require_finite(frames, name)
+    if _all_slabs(frames, Encoding(wanted).is_exact):
         return Encoding(wanted)
     if wanted.itemsize != 2:
         raise UsageError(
             f"dtype {wanted}: the values of {name} are not whole numbers in its range. Use int16 or float32."
         )
-    return _sixteen_bits(data, wanted, name)
+    return _sixteen_bits(frames, wanted, name)
 
 
-def _sixteen_bits(data: np.ndarray, dtype: np.dtype, name: str) -> Encoding:
+def _sixteen_bits(frames: list[np.ndarray], dtype: np.dtype, name: str) -> Encoding:
     """16-bit levels over the values' range, the zero of the scan exactly on a level where the range holds it."""
-    lowest, highest = float(data.min()), float(data.max())
+    lowest, highest = min(float(f.min()) for f in frames), max(float(f.max()) for f in frames)
     if lowest == highest:
         return Encoding(dtype, 1.0, float(np.float32(lowest)))
     mantissa, exponent = math.frexp((highest - lowest) / _STEPS)
@@ -145,11 +149,11 @@ def _sixteen_bits(data: np.ndarray, dtype: np.dtype, name: str) -> Encoding:
     return encoding
 
 
-def _require_finite(data: np.ndarray, name: str) -> None:
-    if data.dtype.kind == "f" and not np.isfinite(data).all():
+def _require_finite(frames: list[np.ndarray], name: str) -> None:
+    if any(frame.dtype.kind == "f" and not np.isfinite(frame).all() for frame in frames):
         raise OutputError(f"{name}: NaN or infinite values cannot be written as integers. Use dtype float32.")
 
 
-def _all_slabs(data: np.ndarray, holds: Callable[[np.ndarray], bool]) -> bool:
+def _all_slabs(frames: list[np.ndarray], holds: Callable[[np.ndarray], bool]) -> bool:
     """Whether a property holds for every slice along z; one slice in memory at a time, the first failure ends it."""
-    return all(holds(data[..., k]) for k in range(data.shape[-1]))
+    return all(holds(frame[..., k]) for frame in frames for k in range(frame.shape[-1]))
