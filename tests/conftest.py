@@ -5,7 +5,7 @@ The jaxtyping hook must be in place before the first `import medidiff`, so it st
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,15 @@ def pytest_collection_finish() -> None:
     """One torch thread, where torch is used: the two cores are shared, and results must not depend on the count."""
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def private_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keys and lookup tables of pseudonyms are made in a folder that goes away, never in the home of who runs tests."""
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MEDIDIFF_HOME", str(folder))
+        yield folder
 
 
 @pytest.fixture(scope="session")
