@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from medidiff.cli.discover import Aside
+from medidiff.cli.entries import Entry
 from medidiff.cli.jobs import Job, check_collisions
-from medidiff.cli.outcome import Failure, failure_of, warn
+from medidiff.cli.outcome import failure_of, warn
 from medidiff.cli.progress import Progress
 from medidiff.cli.sidecar import difference, is_whole, make_record, make_request, read_record
+from medidiff.cli.sources import Source
 from medidiff.cli.task import Task
 from medidiff.cli.write import planned_outputs, write_outputs
 from medidiff.errors import (
@@ -21,38 +25,11 @@ from medidiff.errors import (
     InputError,
     NoiseError,
     OutputError,
-    PartialFailure,
     UsageError,
 )
-from medidiff.io import hash_file, read_nifti
+from medidiff.io.dicom.model import Assembled
 
 _NO_USE_GOING_ON = (UsageError, ConfigError, DeviceError, OutputError)
-
-
-@dataclass
-class Entry:
-    """What became of one scan."""
-
-    job: Job
-    status: str
-    failure: Failure | None = None
-    record: dict[str, Any] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
-
-    def to_dict(self) -> dict[str, Any]:
-        """For --json."""
-        entry: dict[str, Any] = {
-            "input": str(self.job.source),
-            "output": str(self.job.target),
-            "status": self.status,
-        }
-        if self.failure is not None:
-            entry |= self.failure.to_dict()
-        if self.record:
-            entry["record"] = self.record
-        elif self.warnings:
-            entry["warnings"] = self.warnings
-        return entry
 
 
 @dataclass
@@ -65,6 +42,8 @@ class Batch:
         folder: A folder was given: resume, and let one bad file not stop the rest.
         overwrite: Existing outputs may be replaced.
         dry_run: Check and tell, but do not run and do not write.
+        settings: What decides the outputs besides the task's own settings.
+        aside: What was found with the scans and is not worked on.
     """
 
     task: Task
@@ -72,6 +51,8 @@ class Batch:
     folder: bool
     overwrite: bool = False
     dry_run: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    aside: Sequence[Aside] = ()
     entries: list[Entry] = field(default_factory=list, init=False)
     """What became of the scans so far."""
     at_work: list[Job] = field(default_factory=list, init=False)
@@ -88,14 +69,15 @@ class Batch:
         everything = [path for job in self.jobs for _, path in planned_outputs(job, self.task)]
         check_collisions(self.jobs, everything, self.task.inputs)
         done = self._existing()
+        self.entries += [_set_aside(one) for one in self.aside]
         with Progress(len(self.jobs), self.task.name, count=self.folder) as progress:
             for job in self.jobs:
                 progress.start(job.source.name)
                 self.at_work = [job]
-                entry = Entry(job, "skipped", record=done[job.target]) if job.target in done else self._one(job)
+                entry = Entry.of(job, "skipped", record=done[job.target]) if job.target in done else self._one(job)
                 self.entries.append(entry)
                 self.at_work = []
-                progress.finish(_line(entry))
+                progress.finish(entry.line())
         return self.entries
 
     def _one(self, job: Job) -> Entry:
@@ -108,27 +90,37 @@ class Batch:
                 raise
             failure = failure_of(error)
             _warn_of(job, failure.message)
-            return Entry(job, "failed", failure)
+            return Entry.of(job, "failed", failure=failure)
 
     def _work(self, job: Job) -> Entry:
         with _naming(job.source):
-            volume = read_nifti(job.source)
-            replace(volume, name=str(job.source)).check()  # a message names the file, not only the scan
-            self.task.check(volume)
+            scans = self._checked(job)
+            first = next(scans)
             if self.dry_run:
-                entry = Entry(job, "would be done", warnings=self.task.foresee(volume))
+                warnings = [*job.source.warnings, *first.notes, *self.task.foresee(first.volume)]
+                entry = Entry.of(job, "would be done", warnings=warnings)
             else:
                 request = self._request(job)
                 record = write_outputs(
-                    job, self.task, volume, lambda out, result: make_record(job, request, out, result)
+                    job,
+                    self.task,
+                    itertools.chain([first], scans),
+                    lambda done: make_record(job, request, done.outputs, done.result, done.generated_slices),
                 )
-                entry = Entry(job, record["status"], record=record, warnings=record["result"]["warnings"])
+                entry = Entry.of(job, record["status"], record=record, warnings=record["result"]["warnings"])
         for text in entry.warnings:
             _warn_of(job, text)
         return entry
 
+    def _checked(self, job: Job) -> Iterator[Assembled]:
+        for scan in job.source.scans():
+            replace(scan.volume, name=job.source.label).check()  # a message names the file, not only the scan
+            self.task.check(scan.volume)
+            yield scan
+
     def _request(self, job: Job) -> dict[str, Any]:
-        return make_request(self.task.name, hash_file(job.source), self.task.prior, self.task.settings)
+        settings = {**self.task.settings, **self.settings}
+        return make_request(self.task.name, job.source.sha256(), self.task.prior, settings)
 
     def _existing(self) -> dict[Path, dict[str, Any]]:
         """Records of outputs that are finished already, by target; a conflict stops everything before it begins."""
@@ -158,46 +150,26 @@ class Batch:
         return done
 
 
-def summary(entries: Sequence[Entry], dry_run: bool = False) -> dict[str, Any]:
-    """The JSON object of a run; its exit code is the run's."""
-    failures = [entry.failure for entry in entries if entry.failure is not None]
-    exit_code, status = 0, "checked" if dry_run else "done"
-    if failures and len(failures) < len(entries):
-        exit_code, status = PartialFailure.exit_code, "partly done"
-    elif failures:
-        codes = {failure.exit_code for failure in failures}
-        exit_code, status = codes.pop() if len(codes) == 1 else InputError.exit_code, "failed"
-    return {
-        "status": status,
-        "exit_code": exit_code,
-        "done": sum(entry.failure is None and entry.status != "skipped" for entry in entries),
-        "skipped": sum(entry.status == "skipped" for entry in entries),
-        "failed": len(failures),
-        "files": [entry.to_dict() for entry in entries],
-    }
-
-
 @contextmanager
-def _naming(source: Path) -> Iterator[None]:
-    """Put the file's name before an error about the scan that does not say which one."""
+def _naming(source: Source) -> Iterator[None]:
+    """Put the scan's name before an error that does not say which one it is about."""
     try:
         yield
     except (InputError, NoiseError, GeometryError) as error:
         if source.name in str(error) or str(error).startswith("-"):
             raise
-        raise type(error)(f"{source}: {error}") from error
+        raise type(error)(f"{source.label}: {error}") from error
 
 
 def _warn_of(job: Job, text: str) -> None:
-    """A warning that names its file once."""
+    """A warning that names its scan once."""
     warn(text if job.source.name in text else f"{job.source.name}: {text}")
 
 
-def _line(entry: Entry) -> str:
-    if entry.failure is not None:
-        return f"{entry.job.source.name}: failed"
-    if entry.status == "skipped":
-        return f"{entry.job.source.name}: skipped, made with the same settings"
-    if not entry.record:
-        return f"{entry.job.source.name}: {entry.status}"
-    return f"{entry.job.source.name}: {entry.status} in {entry.record['result']['seconds']:.1f} s"
+def _set_aside(one: Aside) -> Entry:
+    """A refused scan is a failure and told at once; what never was a volume is only counted."""
+    if one.error is None:
+        return Entry(one.label, one.label, "skipped", reason=one.reason)
+    failure = failure_of(one.error)
+    warn(f"{one.label}: {failure.message}")
+    return Entry(one.label, one.label, "failed", failure=failure)

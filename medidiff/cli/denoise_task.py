@@ -100,7 +100,7 @@ class DenoiseTask:
         seen = observe(volume, prior, self.noise.kind, self.noise.argument())
         return [*spacing_warnings(prior, volume.spacing_mm), *level_warnings(prior, seen.sigma), *seen.warnings]
 
-    def run(self, volume: Volume) -> Result:
+    def run(self, volume: Volume, missing: Sequence[int] = ()) -> Result:
         """Denoise one scan."""
         from medidiff.tasks import denoise
 

@@ -121,7 +121,7 @@ class InpaintTask:
             warnings = [*level_warnings(prior, seen.sigma), *seen.warnings]
         return [*spacing_warnings(prior, volume.spacing_mm), *warnings, *generation_warnings(prior)]
 
-    def run(self, volume: Volume) -> Result:
+    def run(self, volume: Volume, missing: Sequence[int] = ()) -> Result:
         """Fill the hole."""
         from medidiff.tasks import inpaint
 

@@ -1,4 +1,4 @@
-"""Which file becomes which: inputs, outputs, and the files beside an output."""
+"""Which scan becomes which output: jobs, and the files beside an output."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from medidiff.errors import InputError, UsageError
+from medidiff.cli.discover import Found
+from medidiff.cli.sources import WRITTEN_SUFFIXES, Source
+from medidiff.errors import UsageError
 from medidiff.io.nifti_header import nifti_suffix
-
-OUTPUT_SUFFIXES = (".nii.gz", ".nii")
-_INPUT_SUFFIXES = (".nii.gz", ".nii", ".hdr")
 
 
 @dataclass(frozen=True)
@@ -20,16 +19,18 @@ class Job:
 
     Args:
         source: The scan.
-        target: The main output.
+        target: The main output: a NIfTI file, or a folder of DICOM files.
+        form: "nifti" or "dicom".
     """
 
-    source: Path
+    source: Source
     target: Path
+    form: str = "nifti"
 
     @property
     def stem(self) -> str:
         """The output's name without its ending."""
-        return self.target.name[: -len(nifti_suffix(self.target))]
+        return self.target.name if self.form == "dicom" else self.target.name[: -len(self._suffix)]
 
     @property
     def sidecar(self) -> Path:
@@ -43,31 +44,40 @@ class Job:
 
     def beside(self, kind: str) -> Path:
         """Another volume beside the output, such as `clean_residual.nii.gz`."""
-        return self.target.with_name(f"{self.stem}_{kind}{nifti_suffix(self.target)}")
+        return self.target.with_name(f"{self.stem}_{kind}{self._suffix}")
+
+    @property
+    def _suffix(self) -> str:
+        return ".nii.gz" if self.form == "dicom" else nifti_suffix(self.target)
 
 
-def plan(source: Path, output: str) -> tuple[list[Job], bool]:
-    """The jobs of a command, and whether a folder was given.
+def plan(found: Found, output: str, form: str = "same") -> list[Job]:
+    """The jobs of a command.
 
     Args:
-        source: A NIfTI file or a folder of them; a folder's subfolders are not entered.
-        output: What the person wrote after -o; a folder's outputs keep the names of their inputs.
+        found: The scans.
+        output: What the person wrote after -o.
+        form: "nifti", "dicom", or "same" as the input.
 
     Raises:
-        InputError: `source` is missing, or a folder without NIfTI files.
-        UsageError: `output` does not fit `source`.
+        UsageError: `output` does not fit what was found.
     """
-    if source.is_dir():
-        return _plan_folder(source, Path(output)), True
-    if not source.exists():
-        raise InputError(f"{source}: no such file or folder.")
-    nifti_suffix(source)
+    named = output.lower().endswith(WRITTEN_SUFFIXES) and not Path(output).is_dir()
+    if form == "same":
+        form = "dicom" if found.kind == "dicom" and not named else "nifti"
+    if named and form == "dicom":
+        raise UsageError(f"-o {output}: --format dicom writes a folder, this is a NIfTI file name. Give a folder.")
+    if found.many or found.kind != "nifti" or form == "dicom":
+        if named and not found.many:
+            return [Job(source, Path(output), form) for source in found.sources]
+        folder = _folder(found, output, form)
+        return [Job(source, _within(folder, source, form), form) for source in found.sources]
     target = Path(output)
     if target.is_dir() or output.endswith(("/", os.sep)):
-        target = target / _output_name(source)
-    elif not target.name.lower().endswith(OUTPUT_SUFFIXES):
+        target = target / found.sources[0].output_name
+    elif not named:
         raise UsageError(f"-o {output}: must end in .nii.gz or .nii, or be a folder.")
-    return [Job(source, target)], False
+    return [Job(found.sources[0], target)]
 
 
 def check_collisions(jobs: Sequence[Job], outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
@@ -81,7 +91,7 @@ def check_collisions(jobs: Sequence[Job], outputs: Iterable[Path], inputs: Itera
     Raises:
         UsageError: Such a pair exists; it is named.
     """
-    read = {_key(path): path for path in [*(job.source for job in jobs), *inputs]}
+    read = {_key(path): path for path in [*(path for job in jobs for path in job.source.files), *inputs]}
     seen: set[str] = set()
     for path in outputs:
         key = _key(path)
@@ -92,26 +102,27 @@ def check_collisions(jobs: Sequence[Job], outputs: Iterable[Path], inputs: Itera
         seen.add(key)
 
 
-def _plan_folder(source: Path, output: Path) -> list[Job]:
-    if output.name.lower().endswith(OUTPUT_SUFFIXES) and not output.is_dir():
-        raise UsageError(f"-o {output}: {source} is a folder, so the output must be one too.")
-    if output.exists() and not output.is_dir():
-        raise UsageError(f"-o {output}: is a file, and {source} is a folder. Give a folder.")
-    if output.is_dir() and output.samefile(source):
+def _folder(found: Found, output: str, form: str) -> Path:
+    """The folder that all outputs go to, judged against what was found."""
+    folder, root = Path(output), found.root
+    what = "IN is a folder" if root.is_dir() else "IN holds DICOM series"
+    if folder.name.lower().endswith(WRITTEN_SUFFIXES) and not folder.is_dir():
+        raise UsageError(f"-o {output}: {what}, so the output must be one too.")
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"-o {output}: is a file, and {what}. Give a folder.")
+    if folder.is_dir() and folder.samefile(root):
         raise UsageError(f"-o {output}: is the input folder. Give another one; inputs are never replaced.")
-    try:
-        names = sorted(entry.name for entry in source.iterdir() if entry.is_file() and not entry.name.startswith("."))
-    except OSError as error:
-        raise InputError(f"{source}: the folder cannot be read ({error.strerror}).") from error
-    scans = [source / name for name in names if name.lower().endswith(_INPUT_SUFFIXES)]
-    if not scans:
-        raise InputError(f"{source}: no NIfTI files (.nii, .nii.gz) in this folder; subfolders are not entered.")
-    return [Job(scan, output / _output_name(scan)) for scan in scans]
+    if form == "dicom" and root.is_dir() and Path(_key(root)) in Path(_key(folder)).parents:
+        raise UsageError(
+            f"-o {output}: lies inside the input folder: the next run would take the new series for another scan. "
+            "Give a folder outside of it."
+        )
+    return folder
 
 
-def _output_name(source: Path) -> str:
-    suffix = nifti_suffix(source)
-    return source.name if suffix in OUTPUT_SUFFIXES else f"{source.name[: -len(suffix)]}.nii.gz"
+def _within(folder: Path, source: Source, form: str) -> Path:
+    name = source.output_name
+    return folder / (name[: -len(nifti_suffix(Path(name)))] if form == "dicom" else name)
 
 
 def _key(path: Path) -> str:

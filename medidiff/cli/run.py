@@ -6,39 +6,67 @@ from pathlib import Path
 
 import typer
 
-from medidiff.cli.batch import Batch, Entry, summary
+from medidiff.cli.batch import Batch
+from medidiff.cli.discover import discover
+from medidiff.cli.entries import Entry, summary
+from medidiff.cli.input_choice import InputChoice
 from medidiff.cli.jobs import plan
 from medidiff.cli.outcome import emit_json, failure_of, say, stop
+from medidiff.cli.output_choice import OutputChoice
 from medidiff.cli.task import Task
 
 
-def run_task(task: Task, source: Path, output: str, *, overwrite: bool, dry_run: bool, as_json: bool) -> None:
-    """Plan, run, report; ends with the run's exit code.
+def run_task(
+    task: Task,
+    source: Path,
+    output: str,
+    given: InputChoice | None = None,
+    wanted: OutputChoice | None = None,
+    *,
+    overwrite: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Find, plan, run, report; ends with the run's exit code.
+
+    Args:
+        task: What is done to each scan.
+        source: IN.
+        output: OUT, as it was written.
+        given: What was said about IN.
+        wanted: What was said about OUT.
+        overwrite: Existing outputs may be replaced.
+        dry_run: Only check and tell.
+        as_json: Tell as JSON.
 
     Raises:
         MedidiffError: The run could not begin, or its only scan failed.
     """
-    jobs, folder = plan(source, output)
-    if folder:
+    given, wanted = given or InputChoice(), wanted or OutputChoice()
+    found = discover(source, given)
+    jobs = plan(found, output, wanted.form)
+    if found.many:
         task.check_settings()
     if dry_run:
         task.check_machine()
-    batch = Batch(task, jobs, folder, overwrite=overwrite, dry_run=dry_run)
+    settings = given.settings() | wanted.settings()
+    batch = Batch(task, jobs, found.many, overwrite, dry_run, settings=settings, aside=found.aside)
     try:
         entries = batch.run()
     except (KeyboardInterrupt, Exception) as error:
         if not as_json:
             raise
         failure = failure_of(error)  # what was done before stays done, and is told
-        stop(failure, as_json, summary([*batch.entries, *(Entry(job, "failed", failure) for job in batch.at_work)]))
+        at_work = [Entry.of(job, "failed", failure=failure) for job in batch.at_work]
+        stop(failure, as_json, summary([*batch.entries, *at_work]))
     told = summary(entries, dry_run)
     if as_json:
         emit_json(told)
-    elif folder:
+    elif found.many:
         words = {"done": "would be done" if dry_run else "done", "skipped": "skipped", "failed": "failed"}
         typer.echo(f"{output}: " + ", ".join(f"{told[key]} {word}" for key, word in words.items() if told[key]))
     else:
-        typer.echo(_describe(entries[0], task))
+        typer.echo("\n".join(_describe(entry, task) for entry in entries))
     if told["exit_code"]:
         say(f"error: {told['failed']} of {len(entries)} scans failed; each is named above.")
         raise typer.Exit(told["exit_code"])
@@ -46,12 +74,12 @@ def run_task(task: Task, source: Path, output: str, *, overwrite: bool, dry_run:
 
 def _describe(entry: Entry, task: Task) -> str:
     if not entry.record:
-        hash_start = task.prior["hash"][:12]
-        return (
-            f"{entry.job.source}: {entry.status}, as {entry.job.target}, with prior {task.prior['name']} {hash_start}"
-        )
+        if entry.reason:
+            return entry.line()
+        prior = f", with prior {task.prior['name']} {task.prior['hash'][:12]}" if task.prior else ""
+        return f"{entry.label}: {entry.status}, as {entry.output}{prior}"
     result = entry.record["result"]
-    lines = [f"{entry.job.target}: {result['status']} in {result['seconds']:.1f} s"]
+    lines = [f"{entry.output}: {result['status']} in {result['seconds']:.1f} s"]
     noise = result["figures"].get("noise_std")
     if isinstance(noise, float):
         lines[0] += f", noise level {noise:.4g}"

@@ -27,21 +27,30 @@ def make_request(
     }
 
 
-def make_record(job: Job, request: Mapping[str, Any], outputs: Sequence[tuple[str, Path]], result: Result) -> dict:
-    """The record of one finished job.
+def make_record(
+    job: Job,
+    request: Mapping[str, Any],
+    outputs: Sequence[tuple[str, Path]],
+    result: Result,
+    generated_slices: Sequence[int] = (),
+) -> dict[str, Any]:
+    """The record of one finished job. How the scan was acquired stands before it, in BIDS' words.
 
     Args:
         job: Input and output.
         request: From `make_request`.
         outputs: (kind, file) of everything written.
         result: What the task returned.
+        generated_slices: Slices that were not measured.
     """
     return {
+        **job.source.facts(),
         "format": FORMAT,
         "status": result.status,
         "input": job.source.name,
         "outputs": [{"kind": kind, "file": path.name} for kind, path in outputs],
         "request": dict(request),
+        **({"generated_slices": list(generated_slices)} if generated_slices else {}),
         "result": _told(result, dict(outputs)),
         "note": "Research use only. Not a medical device.",
     }

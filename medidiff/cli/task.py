@@ -20,7 +20,7 @@ class Task(Protocol):
 
     @property
     def prior(self) -> Mapping[str, str]:
-        """Name and hash."""
+        """Name and hash; empty where the verb needs none."""
         ...
 
     @property
@@ -64,6 +64,6 @@ class Task(Protocol):
         """The warnings that the work would end with, as far as they are cheap; raises like the work."""
         ...
 
-    def run(self, volume: Volume) -> Result:
-        """Do the work."""
+    def run(self, volume: Volume, missing: Sequence[int] = ()) -> Result:
+        """Do the work; `missing` are slices (indices along z) that hold no measurement."""
         ...

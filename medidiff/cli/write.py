@@ -1,47 +1,66 @@
-"""A Result as files: the scan, what was asked for beside it, the page, and last the record."""
+"""A job's outputs as files: the scan, what was asked for beside it, the page, and last the record."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from medidiff.cli.frames import merge_frames, thin
 from medidiff.cli.jobs import Job
 from medidiff.cli.sidecar import read_record
 from medidiff.cli.stage import Stage
 from medidiff.cli.task import Task
-from medidiff.io import atomic_write_text, read_nifti, write_nifti
-from medidiff.io.nifti_header import read_header
+from medidiff.cli.volumes import encoding_warnings, read_written, residual_of, volumes_of, write_volumes
+from medidiff.io import atomic_write_text
+from medidiff.io.dicom.model import Assembled
+from medidiff.io.gradients import gradient_paths
 from medidiff.report import write_report
 from medidiff.result import Result
-from medidiff.volume import Volume
 
 Outputs = list[tuple[str, Path]]
+GRADIENTS = ("bval", "bvec")
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a job yielded.
+
+    Args:
+        outputs: (kind, file) of everything written.
+        result: Of the task; of all frames together.
+        generated_slices: Slices that hold no measurement and were filled by the prior.
+    """
+
+    outputs: Outputs
+    result: Result
+    generated_slices: tuple[int, ...] = ()
 
 
 def planned_outputs(job: Job, task: Task) -> Outputs:
-    """(kind, file) of everything a job will write; the record comes last."""
+    """(kind, file) of everything a job may write; the record comes last."""
     outputs: Outputs = [(kind, job.beside(kind)) for kind in task.save]
     outputs += [(f"sample-{i + 1}", job.beside(f"sample-{i + 1}")) for i in range(task.samples)]
     if task.samples > 1:
         outputs.append(("std", job.beside("std")))
     if task.report:
         outputs.append(("report", job.report))
+    if job.form == "nifti" and job.source.has_gradients:
+        outputs += zip(GRADIENTS, gradient_paths(job.target), strict=True)
     return [*outputs, ("output", job.target), ("record", job.sidecar)]
 
 
 def write_outputs(
-    job: Job, task: Task, volume: Volume, record_of: Callable[[Outputs, Result], dict[str, Any]]
+    job: Job, task: Task, scans: Iterable[Assembled], record_of: Callable[[Written], dict[str, Any]]
 ) -> dict[str, Any]:
     """Run a job and write everything it yields, whole or not at all.
 
     Args:
         job: Input and output.
         task: Does the work, when the output's folder is known to be writable, and says what to write.
-        volume: The scan.
+        scans: The volumes of the scan, one or, of a 4D scan, several.
         record_of: Makes the record.
 
     Returns:
@@ -52,34 +71,57 @@ def write_outputs(
     """
     outputs = planned_outputs(job, task)
     with Stage(job.target.parent, job.stem) as stage:
-        result = task.run(volume)
-        places = {kind: stage.place(path) for kind, path in outputs}
-        write_nifti(result.output, places["output"])
-        result.warnings += encoding_warnings(volume, places["output"])
-        if "residual" in places:  # of the output as it was written: integers are rounded to their step
-            residual = volume.data.astype(np.float32) - read_nifti(places["output"]).data
-            result.residual = volume.with_data(residual)
-        for kind, (values, dtype) in volumes_of(result, list(places)).items():
+        scan, results = _run(task, scans, [kind for kind, _ in outputs])
+        gradients = [(kind, path) for kind, path in outputs if kind in GRADIENTS]
+        places = {kind: stage.place(path) for kind, path in outputs if kind not in GRADIENTS}
+        notes = [*job.source.warnings, *scan.notes, *_write_main(job, scan, results, places["output"])]
+        if gradients:
+            carried = job.source.carry_gradients(places["output"])
+            notes += carried.warnings
+            outputs = [entry for entry in outputs if entry not in gradients or carried.files]
+            for _, path in gradients if carried.files else ():
+                stage.place(path)
+        result = results[0] if len(results) == 1 else merge_frames(results)
+        result.warnings = [*notes, *result.warnings]
+        if "residual" in places:
+            _residuals(job, scan, results, places["output"])
+            result.residual = results[0].residual
+        for kind, (volumes, dtype) in volumes_of(results, list(places)).items():
             if kind != "output":
-                write_nifti(values, places[kind], dtype)
+                write_volumes(volumes, places[kind], dtype)
         if "report" in places:
             write_report(result, places["report"])
-        record = record_of(outputs, result)
+        record = record_of(Written(outputs, result, scan.missing))
         atomic_write_text(places["record"], json.dumps(record, indent=2, allow_nan=False) + "\n")
         stage.commit(removes=[job.sidecar, *_outdated(job, outputs)])
     return record
 
 
-def encoding_warnings(scan: Volume, written: Path) -> list[str]:
-    """What to know where an integer scan's output is stored with another slope, intercept or type than the scan."""
-    before = scan.header
-    if before is None or np.dtype(before.dtype).kind not in "iu":
-        return []
-    after = read_header(written).memory
-    if (before.dtype, before.slope, before.inter) == (after.dtype, after.slope, after.inter):
-        return []
-    old, new = (f"{m.dtype}, slope {m.slope:.6g}, intercept {m.inter:.6g}" for m in (before, after))
-    return [f"stored as {new} (the scan: {old}): programs that read raw integers without these see other numbers."]
+def _run(task: Task, scans: Iterable[Assembled], kinds: Sequence[str]) -> tuple[Assembled, list[Result]]:
+    """The first volume, and what the task makes of each. Of a 4D scan only what will be written stays in memory."""
+    first: Assembled | None = None
+    results: list[Result] = []
+    for scan in scans:
+        first = first or scan
+        results.append(task.run(scan.volume, scan.missing))
+        if len(results) > 1:
+            thin(results[-1], kinds)
+    if first is None:
+        raise ValueError("a scan without volumes")
+    return first, results
+
+
+def _write_main(job: Job, scan: Assembled, results: Sequence[Result], place: Path) -> list[str]:
+    """Write the output; what to know about how its values are stored."""
+    write_volumes([result.output for result in results], place)
+    return encoding_warnings(scan.volume, place)
+
+
+def _residuals(job: Job, scan: Assembled, results: Sequence[Result], place: Path) -> None:
+    """Residuals against the output as it was written, which may be rounded to the step of its integers."""
+    scans = [scan] if len(results) == 1 else job.source.scans()
+    for result, one, written in zip(results, scans, read_written(place, len(results)), strict=True):
+        result.residual = residual_of(one.volume, written)
 
 
 def _outdated(job: Job, outputs: Outputs) -> list[Path]:
@@ -88,26 +130,3 @@ def _outdated(job: Job, outputs: Outputs) -> list[Path]:
     names = {Path(str(entry.get("file"))).name for entry in earlier.get("outputs", [])}
     ours = {name for name in names if name.startswith((f"{job.stem}_", f"{job.stem}."))}
     return [job.target.with_name(name) for name in sorted(ours - {path.name for _, path in outputs})]
-
-
-def volumes_of(result: Result, kinds: Sequence[str]) -> dict[str, tuple[Volume, str | None]]:
-    """The volumes of a Result by kind, each with the number type to store it in (None: the input's kind).
-
-    Maps and residuals are float32 whatever the scan is: they have signs, small values and infinities.
-    """
-    volumes: dict[str, tuple[Volume, str | None]] = {"output": (result.output, None)}
-    for kind, volume in (
-        ("residual", result.residual),
-        ("noise-map", result.noise_map),
-        ("uncertainty", result.uncertainty),
-    ):
-        if kind in kinds:
-            if volume is None:
-                raise ValueError(f"the task returned no {kind}")
-            volumes[kind] = (volume, "float32")
-    for i, sample in enumerate(result.samples):
-        volumes[f"sample-{i + 1}"] = (sample, None)
-    if "std" in kinds:
-        spread = np.std([sample.data for sample in result.samples], axis=0, ddof=1, dtype=np.float64)
-        volumes["std"] = (result.output.with_data(spread.astype(np.float32)), "float32")
-    return volumes

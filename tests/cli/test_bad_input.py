@@ -182,7 +182,7 @@ def test_unexpected_errors_are_short_unless_debugged(
 ) -> None:
     from medidiff.cli import denoise_task
 
-    def explode(self: object, volume: Volume) -> None:
+    def explode(self: object, volume: Volume, missing: object = ()) -> None:
         raise ZeroDivisionError("oops")
 
     monkeypatch.setattr(denoise_task.DenoiseTask, "run", explode)
@@ -207,7 +207,7 @@ def test_memory_and_interruption(
 ) -> None:
     from medidiff.cli import denoise_task
 
-    def explode(self: object, volume: Volume) -> None:
+    def explode(self: object, volume: Volume, missing: object = ()) -> None:
         raise error
 
     monkeypatch.setattr(denoise_task.DenoiseTask, "run", explode)

@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from medidiff.cli.batch import Batch, summary
+from medidiff.cli.batch import Batch
+from medidiff.cli.discover import discover
+from medidiff.cli.entries import summary
 from medidiff.cli.jobs import Job, plan
+from medidiff.cli.sources import NiftiSource
 from medidiff.errors import InputError, OutputError, UsageError
 from medidiff.io import read_nifti
 from medidiff.result import Result
@@ -47,7 +50,7 @@ class Halve:
     def foresee(self, volume: Volume) -> list[str]:
         return []
 
-    def run(self, volume: Volume) -> Result:
+    def run(self, volume: Volume, missing: Sequence[int] = ()) -> Result:
         self.calls.append(volume.name)
         if volume.name == self.fails_on:
             raise self.error
@@ -70,8 +73,13 @@ def scans(tmp_path: Path) -> Path:
 
 
 def run_batch(task: Halve, source: Path, output: Path, **options: bool) -> dict[str, Any]:
-    jobs, folder = plan(source, str(output))
-    return summary(Batch(task, jobs, folder, **options).run(), options.get("dry_run", False))
+    found = discover(source)
+    jobs = plan(found, str(output))
+    return summary(Batch(task, jobs, found.many, **options).run(), options.get("dry_run", False))
+
+
+def planned(source: Path, output: Path | str) -> list[Job]:
+    return plan(discover(source), str(output))
 
 
 def names(folder: Path) -> list[str]:
@@ -216,10 +224,10 @@ def test_dry_run_writes_nothing(scans: Path, tmp_path: Path) -> None:
 
 def test_plans_that_would_lose_a_file_are_refused(scans: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="input folder"):
-        plan(scans, str(scans))
-    jobs, folder = plan(scans / "a.nii.gz", str(scans / "a.nii.gz"))
+        planned(scans, scans)
+    jobs = planned(scans / "a.nii.gz", scans / "a.nii.gz")
     with pytest.raises(UsageError, match="is also an input"):
-        Batch(Halve(), jobs, folder, overwrite=True).run()
+        Batch(Halve(), jobs, folder=False, overwrite=True).run()
     (tmp_path / "link.nii.gz").symlink_to(scans / "a.nii.gz")
     with pytest.raises(UsageError, match="is also an input"):
         run_batch(Halve(), scans / "a.nii.gz", tmp_path / "link.nii.gz", overwrite=True)
@@ -231,15 +239,15 @@ def test_plans_that_would_lose_a_file_are_refused(scans: Path, tmp_path: Path) -
 def test_where_outputs_go(scans: Path, tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     scan = scans / "a.nii.gz"
-    assert plan(scan, str(tmp_path / "there")) == ([Job(scan, tmp_path / "there" / "a.nii.gz")], False)
-    assert plan(scan, "new/") == ([Job(scan, Path("new/a.nii.gz"))], False)
+    assert planned(scan, tmp_path / "there") == [Job(NiftiSource(scan), tmp_path / "there" / "a.nii.gz")]
+    assert planned(scan, "new/") == [Job(NiftiSource(scan), Path("new/a.nii.gz"))]
     for output, said in (("x.png", r"\.nii\.gz"), ("x", "or be a folder")):
         with pytest.raises(UsageError, match=said):
-            plan(scan, output)
+            planned(scan, output)
     with pytest.raises(UsageError, match="must be one too"):
-        plan(scans, "out.nii.gz")
+        planned(scans, "out.nii.gz")
     with pytest.raises(InputError, match="no such file"):
-        plan(tmp_path / "nothing.nii.gz", "x.nii.gz")
+        planned(tmp_path / "nothing.nii.gz", "x.nii.gz")
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no NIfTI files"):
-        plan(tmp_path / "empty", "out")
+        planned(tmp_path / "empty", "out")

@@ -1,0 +1,80 @@
+"""The volumes of a result on disk: which there are, in which number type, and what of them was rounded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from medidiff.io import read_nifti, write_nifti
+from medidiff.io.nifti_4d import read_frames, write_nifti_4d
+from medidiff.io.nifti_header import read_header
+from medidiff.result import Result
+from medidiff.volume import Volume
+
+
+def volumes_of(results: Sequence[Result], kinds: Sequence[str]) -> dict[str, tuple[list[Volume], str | None]]:
+    """The volumes by kind, a frame each, and the number type to store them in (None: the input's kind).
+
+    Maps and residuals are float32 whatever the scan is: they have signs, small values and infinities.
+
+    Args:
+        results: Of the frames of one scan.
+        kinds: What is to be written.
+    """
+    frames = [_volumes_of(result, kinds) for result in results]
+    return {kind: ([volumes[kind][0] for volumes in frames], dtype) for kind, (_, dtype) in frames[0].items()}
+
+
+def _volumes_of(result: Result, kinds: Sequence[str]) -> dict[str, tuple[Volume, str | None]]:
+    volumes: dict[str, tuple[Volume, str | None]] = {"output": (result.output, None)}
+    for kind, volume in (
+        ("residual", result.residual),
+        ("noise-map", result.noise_map),
+        ("uncertainty", result.uncertainty),
+    ):
+        if kind in kinds:
+            if volume is None:
+                raise ValueError(f"the task returned no {kind}")
+            volumes[kind] = (volume, "float32")
+    for i, sample in enumerate(result.samples):
+        volumes[f"sample-{i + 1}"] = (sample, None)
+    if "std" in kinds:
+        spread = np.std([sample.data for sample in result.samples], axis=0, ddof=1, dtype=np.float64)
+        volumes["std"] = (result.output.with_data(spread.astype(np.float32)), "float32")
+    return volumes
+
+
+def write_volumes(frames: Sequence[Volume], path: Path, dtype: str | None = None) -> None:
+    """Write a volume as a 3D NIfTI file, several as a 4D one.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    if len(frames) == 1:
+        write_nifti(frames[0], path, dtype)
+    else:
+        write_nifti_4d(frames, path, dtype)
+
+
+def residual_of(scan: Volume, written: Volume) -> Volume:
+    """Scan minus output as it was written."""
+    return scan.with_data(scan.data.astype(np.float32) - written.data)
+
+
+def read_written(path: Path, frames: int) -> list[Volume]:
+    """The output as it was written: integers are rounded to their step."""
+    return [read_nifti(path)] if frames == 1 else list(read_frames(path))
+
+
+def encoding_warnings(scan: Volume, written: Path) -> list[str]:
+    """What to know where an integer scan's output is stored with another slope, intercept or type than the scan."""
+    before = scan.header
+    if before is None or np.dtype(before.dtype).kind not in "iu":
+        return []
+    after = read_header(written).memory
+    if (before.dtype, before.slope, before.inter) == (after.dtype, after.slope, after.inter):
+        return []
+    old, new = (f"{m.dtype}, slope {m.slope:.6g}, intercept {m.inter:.6g}" for m in (before, after))
+    return [f"stored as {new} (the scan: {old}): programs that read raw integers without these see other numbers."]
