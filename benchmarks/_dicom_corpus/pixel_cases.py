@@ -1,0 +1,448 @@
+"""How values are stored: number types, slopes, padding, codecs; and damage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from pydicom import dcmread, uid
+from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate, generate_frames
+
+from benchmarks._dicom_corpus.case import case
+from benchmarks._dicom_corpus.geometry_cases import OBLIQUE
+from benchmarks._dicom_corpus.series import (
+    BIG_ENDIAN,
+    CT,
+    EXPLICIT,
+    IMPLICIT,
+    MR,
+    PT,
+    Form,
+    Grid,
+    make_series,
+    plane_truth,
+    random_stored,
+    write,
+    write_file,
+)
+from benchmarks._dicom_corpus.truth import VolumeTruth
+
+
+def stored_as(folder: Path, form: Form, syntax: str = EXPLICIT, **options: object) -> VolumeTruth:
+    """A good series in some form."""
+    series = make_series(form=form, **options)  # type: ignore[arg-type]
+    write(series, folder, syntax)
+    return series.truth()
+
+
+@case("volume")
+def slope_of_every_slice(folder: Path) -> VolumeTruth:
+    slopes = list(np.linspace(0.5, 7.25, 9))
+    return stored_as(folder, MR, slopes=slopes, intercepts=list(np.linspace(-100, 31, 9)))
+
+
+@case("volume")
+def pet_with_decaying_slopes(folder: Path) -> VolumeTruth:
+    return stored_as(folder, PT, slopes=list(2.5 * np.exp(-0.1 * np.arange(9))))
+
+
+@case("volume")
+def slope_in_some_slices_only(folder: Path) -> VolumeTruth:
+    """Where none is said, the stored value is the value."""
+    series = make_series(slopes=[2.0 if k % 2 else 1.0 for k in range(9)], intercepts=[0.0] * 9)
+    for dataset in series.datasets[::2]:
+        del dataset.RescaleSlope, dataset.RescaleIntercept
+    write(series, folder)
+    return series.truth()
+
+
+@case("volume")
+def slope_negative(folder: Path) -> VolumeTruth:
+    return stored_as(folder, Form("MR", 16, 12, False, -0.5, 1000.25))
+
+
+@case("volume")
+def slope_tiny(folder: Path) -> VolumeTruth:
+    return stored_as(folder, Form("MR", 16, 12, False, 3.0517578e-07, 0.0))
+
+
+@case("volume | refused", oracle=False)
+def slope_zero(folder: Path) -> None:
+    """Nothing can be right here but to refuse, or to say that every voxel is the intercept."""
+    series = make_series(form=Form("CT", 16, 16, True, 0.0, 0.0))
+    write(series, folder)
+    return series.truth()  # type: ignore[return-value]
+
+
+@case("refused", oracle=False)
+def slope_not_a_number(folder: Path) -> None:
+    for path in write(make_series(form=CT), folder):
+        tag = b"\x28\x00\x53\x10DS\x04\x00"
+        path.write_bytes(path.read_bytes().replace(tag + b"1.0 ", tag + b"nan "))
+
+
+@case("volume", warns="MONOCHROME1")
+def monochrome1_ct(folder: Path) -> VolumeTruth:
+    series = make_series(form=CT).set(PhotometricInterpretation="MONOCHROME1")
+    write(series, folder)
+    return series.truth()
+
+
+@case("volume")
+def signed_16(folder: Path) -> VolumeTruth:
+    return stored_as(folder, Form("MR", 16, 16, True))
+
+
+@case("volume")
+def unsigned_16_above_32767(folder: Path) -> VolumeTruth:
+    return stored_as(folder, Form("MR", 16, 16, False))
+
+
+@case("volume")
+def ct_unsigned_with_intercept(folder: Path) -> VolumeTruth:
+    return stored_as(folder, Form("CT", 16, 12, False, 1.0, -1024.0))
+
+
+@case("volume")
+def signed_12_of_16(folder: Path) -> VolumeTruth:
+    """Sign-extended to 16 bits, as most write it."""
+    return stored_as(folder, Form("CT", 16, 12, True, 1.0, 0.0))
+
+
+@case("volume")
+def signed_12_of_16_not_extended(folder: Path) -> VolumeTruth:
+    """Only 12 bits are set: the sign is bit 11."""
+    return _with_top_bits(folder, signed=True, top=np.zeros)
+
+
+@case("volume")
+def overlay_in_the_top_bits(folder: Path) -> VolumeTruth:
+    """Bits 12 to 15 hold something else (retired overlays)."""
+    rng = np.random.default_rng(7)
+    return _with_top_bits(folder, signed=False, top=lambda shape: rng.integers(0, 16, shape))
+
+
+@case("volume")
+def overlay_above_signed(folder: Path) -> VolumeTruth:
+    rng = np.random.default_rng(8)
+    return _with_top_bits(folder, signed=True, top=lambda shape: rng.integers(0, 16, shape))
+
+
+def _with_top_bits(folder: Path, signed: bool, top: Callable[[tuple[int, ...]], np.ndarray]) -> VolumeTruth:
+    form = Form("CT", 16, 12, signed, 1.0, 0.0)
+    stored = random_stored(Grid(), form, 0)
+    series = make_series(form=form, stored=stored)
+    for k, dataset in enumerate(series.datasets):
+        word = (stored[k] & 0xFFF) | (np.asarray(top(stored[k].shape), dtype=int) << 12)
+        dataset.PixelData = word.astype("<u2").tobytes()
+    write(series, folder)
+    return series.truth()
+
+
+@case("volume | pixels", oracle=False)
+def high_bit_15_of_12(folder: Path) -> VolumeTruth:
+    """The value sits in the upper twelve bits: not allowed since 1993, but files live long."""
+    series = make_series()
+    for dataset in series.datasets:
+        words = np.frombuffer(dataset.PixelData, "<u2") << 4
+        dataset.PixelData, dataset.HighBit = words.astype("<u2").tobytes(), 15
+    write(series, folder)
+    return series.truth()
+
+
+@case("volume")
+def bits_8(folder: Path) -> VolumeTruth:
+    return stored_as(folder, Form("MR", 8, 8, False))
+
+
+@case("volume")
+def bits_8_odd_length(folder: Path) -> VolumeTruth:
+    """15 x 11 bytes and one of padding."""
+    return stored_as(folder, Form("MR", 8, 8, False), grid=Grid(columns=15, rows=11))
+
+
+@case("volume | pixels")
+def bits_32(folder: Path) -> VolumeTruth:
+    """24 bits used: float32 holds each of them."""
+    stored = random_stored(Grid(), Form("MR", 32, 24, True), 0)
+    return stored_as(folder, Form("MR", 32, 32, True), stored=stored)
+
+
+@case("volume")
+def signed_in_some_slices_only(folder: Path) -> VolumeTruth:
+    """PixelRepresentation differs from slice to slice, as some CTs write it."""
+    stored = random_stored(Grid(), Form("CT", 16, 15, False), 0)
+    series = make_series(form=Form("CT", 16, 16, False, 1.0, 0.0), stored=stored)
+    for dataset in series.datasets[::2]:
+        signed = np.frombuffer(dataset.PixelData, "<u2").astype(int) - 2000
+        dataset.PixelData, dataset.PixelRepresentation = signed.astype("<i2").tobytes(), 1
+        dataset.RescaleIntercept = "2000"
+    write(series, folder)
+    return series.truth()
+
+
+@case("volume")
+def padding_value(folder: Path) -> VolumeTruth:
+    """-2000 outside the circle of a CT: whatever is made of it, the other voxels are untouched."""
+    stored = random_stored(Grid(), Form("CT", 16, 12, False), 0) - 1000
+    stored[:, :3, :3] = -2000
+    series = make_series(form=CT, stored=stored).set(PixelPaddingValue=-2000)
+    for dataset in series.datasets:
+        dataset["PixelPaddingValue"].VR = "SS"
+    write(series, folder)
+    known = [np.where(plane.values == -2000, np.nan, plane.values) for plane in series.planes]
+    grid = Grid()
+    return VolumeTruth(tuple(plane_truth(grid, grid.position(k), values) for k, values in enumerate(known)))
+
+
+@case("volume | pixels", oracle=False)
+def modality_lut(folder: Path) -> VolumeTruth:
+    """A table instead of slope and intercept: to be applied or refused, never ignored."""
+    table = np.random.default_rng(3).integers(0, 60000, 256)
+    form, grid = Form("CT", 16, 8, False), Grid()
+    stored = random_stored(grid, form, 0)
+    series = make_series(grid, form, stored=stored)
+    for dataset in series.datasets:
+        lut = Dataset()
+        lut.LUTDescriptor, lut.ModalityLUTType = [256, 0, 16], "HU"
+        lut["LUTDescriptor"].VR = "US"
+        lut.add_new("LUTData", "OW", table.astype("<u2").tobytes())
+        dataset.ModalityLUTSequence = [lut]
+    write(series, folder)
+    return VolumeTruth(tuple(plane_truth(grid, grid.position(k), table[stored[k]]) for k in range(9)))
+
+
+@case("colour", oracle=False)
+def rgb(folder: Path) -> None:
+    series = make_series()
+    for k, dataset in enumerate(series.datasets):
+        dataset.SamplesPerPixel, dataset.PhotometricInterpretation, dataset.PlanarConfiguration = 3, "RGB", 0
+        dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8, 8, 7
+        dataset.PixelData = np.random.default_rng(k).integers(0, 256, (12, 16, 3), dtype=np.uint8).tobytes()
+    write(series, folder)
+
+
+@case("colour | pixels", oracle=False)
+def palette_colour(folder: Path) -> None:
+    """One number a pixel, but it is an index into a table of colours."""
+    series = make_series(form=Form("MR", 8, 8, False)).set(PhotometricInterpretation="PALETTE COLOR")
+    for dataset in series.datasets:
+        for colour in ("Red", "Green", "Blue"):
+            dataset.add_new(f"{colour}PaletteColorLookupTableDescriptor", "US", [256, 0, 16])
+            dataset.add_new(f"{colour}PaletteColorLookupTableData", "OW", bytes(512))
+    write(series, folder)
+
+
+# Transfer syntaxes ------------------------------------------------------------------------------------------------
+
+
+@case("volume")
+def implicit_vr(folder: Path) -> VolumeTruth:
+    return stored_as(folder, CT, IMPLICIT)
+
+
+@case("volume")
+def explicit_big_endian(folder: Path) -> VolumeTruth:
+    series = make_series(form=CT)
+    for dataset in series.datasets:
+        dataset.PixelData = np.frombuffer(dataset.PixelData, "<i2").astype(">i2").tobytes()
+    write(series, folder, BIG_ENDIAN)
+    return series.truth()
+
+
+@case("volume", oracle=False)
+def deflated(folder: Path) -> VolumeTruth:
+    return stored_as(folder, MR, uid.DeflatedExplicitVRLittleEndian)
+
+
+@case("volume")
+def rle(folder: Path) -> VolumeTruth:
+    return _compressed(folder, uid.RLELossless, CT)
+
+
+@case("volume")
+def jpeg_ls(folder: Path) -> VolumeTruth:
+    return _compressed(folder, uid.JPEGLSLossless, MR)
+
+
+@case("volume")
+def jpeg_ls_signed(folder: Path) -> VolumeTruth:
+    return _compressed(folder, uid.JPEGLSLossless, Form("CT", 16, 16, True, 1.0, -24.0))
+
+
+@case("volume")
+def jpeg_2000(folder: Path) -> VolumeTruth:
+    return _compressed(folder, uid.JPEG2000Lossless, MR)
+
+
+@case("volume")
+def jpeg_2000_signed(folder: Path) -> VolumeTruth:
+    return _compressed(folder, uid.JPEG2000Lossless, CT)
+
+
+def _compressed(folder: Path, syntax: uid.UID, form: Form) -> VolumeTruth:
+    # OpenJPEG's six resolutions need at least 32 pixels.
+    series = make_series(Grid(columns=40, rows=36, slices=5, directions=OBLIQUE), form)
+    write(series, folder)  # gives each its file meta information, which compressing needs
+    for dataset in series.datasets:
+        dataset.compress(syntax, generate_instance_uid=False)
+    write(series, folder, syntax)
+    return series.truth()
+
+
+@case("volume")
+def jpeg_lossless(folder: Path) -> VolumeTruth:
+    return _through_gdcm(folder, "JPEGLosslessProcess14_1", MR)
+
+
+@case("volume")
+def jpeg_lossless_unsigned_16(folder: Path) -> VolumeTruth:
+    return _through_gdcm(folder, "JPEGLosslessProcess14_1", Form("MR", 16, 16, False))
+
+
+@case("volume")
+def jpeg_lossless_signed(folder: Path) -> VolumeTruth:
+    return _through_gdcm(folder, "JPEGLosslessProcess14_1", CT)
+
+
+@case("volume")
+def jpeg_lossless_any_predictor(folder: Path) -> VolumeTruth:
+    return _through_gdcm(folder, "JPEGLosslessProcess14", MR)
+
+
+def _through_gdcm(folder: Path, syntax: str, form: Form) -> VolumeTruth:
+    """Written plain, then recoded by gdcm."""
+    import gdcm
+
+    series = make_series(form=form)
+    for k, path in enumerate(write(series, folder)):
+        reader = gdcm.ImageReader()
+        reader.SetFileName(str(path))
+        change = gdcm.ImageChangeTransferSyntax()
+        change.SetTransferSyntax(gdcm.TransferSyntax(getattr(gdcm.TransferSyntax, syntax)))
+        if not reader.Read():
+            raise RuntimeError(f"gdcm cannot read slice {k}")
+        change.SetInput(reader.GetImage())
+        if not change.Change():
+            raise RuntimeError(f"gdcm cannot write {syntax}")
+        writer = gdcm.ImageWriter()
+        writer.SetFileName(str(path))
+        writer.SetFile(reader.GetFile())
+        writer.SetImage(change.GetOutput())
+        if not writer.Write():
+            raise RuntimeError(f"gdcm cannot write slice {k}")
+    return series.truth()
+
+
+@case("codec", oracle=False)
+def unknown_transfer_syntax(folder: Path) -> None:
+    """Said to be MPEG-4: no decoder for it makes a slice."""
+    series = make_series()
+    for dataset in series.datasets:
+        dataset.PixelData = encapsulate([b"\x00\x00\x01\xb3" * 20])
+        dataset["PixelData"].is_undefined_length = True
+    write(series, folder, uid.MPEG4HP41)
+
+
+# Damage -----------------------------------------------------------------------------------------------------------
+
+
+@case("damaged", oracle=False)
+def pixels_truncated(folder: Path) -> None:
+    """One file of nine ends early, in its pixels."""
+    paths = write(make_series(), folder)
+    paths[4].write_bytes(paths[4].read_bytes()[:-100])
+
+
+@case("damaged", oracle=False)
+def header_truncated(folder: Path) -> None:
+    """One file ends before its geometry: its series is known, its place is not."""
+    paths = write(make_series(), folder)
+    raw = paths[4].read_bytes()
+    paths[4].write_bytes(raw[: raw.index(b"\x20\x00\x32\x00") + 10])
+
+
+@case("damaged", oracle=False)
+def pixels_too_short_for_rows(folder: Path) -> None:
+    """Rows says more than there is."""
+    series = make_series()
+    for dataset in series.datasets:
+        dataset.Rows = 13
+    write(series, folder)
+
+
+@case("volume | damaged")
+def pixels_longer_than_rows(folder: Path) -> VolumeTruth:
+    """Trailing bytes in PixelData: the first Rows x Columns count."""
+    series = make_series()
+    for dataset in series.datasets:
+        dataset.PixelData = dataset.PixelData + bytes(64)
+    write(series, folder)
+    return series.truth()
+
+
+@case("damaged | report", oracle=False)
+def pixels_missing(folder: Path) -> None:
+    series = make_series()
+    for dataset in series.datasets:
+        del dataset.PixelData
+    write(series, folder)
+
+
+@case("damaged", oracle=False)
+def pixels_missing_in_one(folder: Path) -> None:
+    series = make_series()
+    del series.datasets[4].PixelData
+    write(series, folder)
+
+
+@case("damaged | unreadable", oracle=False)
+def compressed_stream_truncated(folder: Path) -> None:
+    """The JPEG-LS stream of one slice is cut to a half; the file around it is whole."""
+    _compressed(folder, uid.JPEGLSLossless, MR)
+    path = sorted(folder.iterdir())[2]
+    dataset = dcmread(path)
+    (whole,) = generate_frames(dataset.PixelData, number_of_frames=1)
+    dataset.PixelData = encapsulate([whole[: len(whole) // 2]])
+    write_file(dataset, path, uid.JPEGLSLossless)
+
+
+@case("damaged | unreadable", oracle=False)
+def rle_stream_damaged(folder: Path) -> None:
+    """The RLE header of one slice points behind the end."""
+    _compressed(folder, uid.RLELossless, CT)
+    path = sorted(folder.iterdir())[2]
+    dataset = dcmread(path)
+    (whole,) = generate_frames(dataset.PixelData, number_of_frames=1)
+    dataset.PixelData = encapsulate([whole[:8] + b"\xff\xff\xff\x7f" + whole[12:]])
+    write_file(dataset, path, uid.RLELossless)
+
+
+@case("gap", oracle=False, notes=("damaged",))
+def garbage_instead_of_a_slice(folder: Path) -> None:
+    """A file said to be DICOM by its name and preamble, with nothing sensible in it."""
+    paths = write(make_series(), folder)
+    noise = np.random.default_rng(0).integers(0, 256, 2000, dtype=np.uint8).tobytes()
+    _slice_file(paths, 4).write_bytes(bytes(128) + b"DICM" + noise)
+
+
+@case("gap", oracle=False, notes=("empty",))
+def empty_file_instead_of_a_slice(folder: Path) -> None:
+    paths = write(make_series(), folder)
+    _slice_file(paths, 4).write_bytes(b"")
+
+
+def _slice_file(paths: list[Path], slice_index: int) -> Path:
+    """The file of a slice: `write` shuffles them."""
+    return next(path for path in paths if dcmread(path).InstanceNumber == slice_index + 1)
+
+
+@case("volume | damaged")
+def trailing_bytes_after_the_file(folder: Path) -> VolumeTruth:
+    """Zero bytes behind the last element."""
+    series = make_series()
+    for path in write(series, folder):
+        path.write_bytes(path.read_bytes() + bytes(512))
+    return series.truth()
