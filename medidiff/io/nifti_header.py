@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import math
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -231,6 +231,18 @@ def build_header(
     else:
         _set_forms(header, volume, memory)
     return header
+
+
+def memory_of(volume: Volume, encoding: Encoding) -> NiftiMemory:
+    """What a file of this volume would say, for a volume that comes from elsewhere and keeps its kind of number.
+
+    Args:
+        volume: 3D, without a header of its own.
+        encoding: How its values were stored where it comes from.
+    """
+    header = build_header(volume, encoding, True, "")
+    memory = _remember(header, 1, encoding.dtype, Path(volume.name))
+    return replace(memory, slope=encoding.slope, inter=encoding.inter)  # the header itself rounds both to float32
 
 
 def _restore_forms(header: Nifti1PairHeader, memory: NiftiMemory) -> None:
