@@ -111,8 +111,8 @@ def find_scans(root: Path, participants: Sequence[str] = ()) -> list[BidsScan]:
     scans = [scan for label in sorted(set(wanted) or subjects) for scan in _scans_below(root, subjects[label])]
     if not scans:
         raise InputError(
-            f"{root}: a BIDS dataset without scans to work on (sub-*/anat, dwi, func, perf, ct). Give a NIfTI file or a "
-            "folder of them instead if the names do not follow BIDS."
+            f"{root}: a BIDS dataset without scans to work on (sub-*/anat, dwi, func, perf, ct). Give a NIfTI file or "
+            "a folder of them instead if the names do not follow BIDS."
         )
     return scans
 
