@@ -47,9 +47,10 @@ CODES: dict[str, frozenset[str]] = {
         M_FFE M_SE M_IR R_FFE R_IR I_FFE PHASE_MAP FFE SE IR TSE EPI GRE MPRAGE ND NORM DIS2D DIS3D MOSAIC FM FIL SFS
         MEAN MSUM T1 T2 T2_STAR PROTON_DENSITY FLUID_ATTENUATED STIR TOF DIFFUSION DIFFUSION_ANISO ADC TRACEW FA TENSOR
         PERFUSION ASL BOLD FMRI FIELDMAP FIELD_MAP B0 DIXON WATER FAT IN_PHASE OUT_PHASE INV1 INV2 UNI UNIFORM
-        CT_SOM5 SPI CT_SOM7 SPIRAL SEQUENCE HELICAL
+        SPIRAL SEQUENCE HELICAL
         """.split()
-    ),
+    )
+    | {f"CT_SOM{generation} {mode}" for generation in (5, 7, 8) for mode in ("SEQ", "SPI", "MON", "TOP")},
 }
 """Codes, one or several: each is kept if it is in the vocabulary."""
 
