@@ -45,8 +45,13 @@ def version() -> str:
     return text.strip().splitlines()[-1] if text.strip() else ""
 
 
-def convert(folder: Path, *options: str) -> list[Second]:
+def convert(folder: Path, *options: str, name: str = "%s") -> list[Second]:
     """What dcm2niix makes of one folder and the folders in it.
+
+    Args:
+        folder: With DICOM.
+        options: More of dcm2niix's.
+        name: Its pattern for file names: "%s" series number, "%j" series UID; nothing of a patient.
 
     Raises:
         FileNotFoundError: dcm2niix is not installed.
@@ -55,8 +60,7 @@ def convert(folder: Path, *options: str) -> list[Second]:
     if program is None:
         raise FileNotFoundError("dcm2niix: not installed")
     with tempfile.TemporaryDirectory() as out:
-        # Names by series number and instance: nothing of a patient; -w 2 gives a second file of the same name a suffix.
-        command = [program, "-b", "n", "-z", "n", "-ba", "y", "-f", "%s", "-o", out, *options, str(folder)]
+        command = [program, "-b", "n", "-z", "n", "-ba", "y", "-f", name, "-o", out, *options, str(folder)]
         subprocess.run(command, capture_output=True, check=False, timeout=300)
         return [_load(path) for path in sorted(Path(out).rglob("*.nii"))]
 

@@ -1,0 +1,171 @@
+"""Two readers on one folder: which volume of one is which of the other, and how far apart they are."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks._dcm2niix import Second, convert
+from medidiff.errors import MedidiffError
+from medidiff.io.dicom.model import Candidate
+from medidiff.io.dicom.read import read_candidate
+from medidiff.io.dicom.scan import scan_dicom
+from medidiff.volume import Volume
+
+MAX_MM = 1e-3
+FLOAT32_ROUNDINGS = 4 * float(np.finfo(np.float32).eps)
+"""Of the largest value: slope times stored plus intercept, in float32 by one and in float64 by the other."""
+DERIVED = ("_Tilt", "_Eq")
+"""What dcm2niix's file names say where it interpolated; the same voxels as they were measured stand in another file."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Two volumes, voxel by voxel at the same place in the world.
+
+    Args:
+        value: Largest difference of two values.
+        relative: The same over the largest absolute value.
+        mm: Largest distance between where the two have one voxel.
+    """
+
+    value: float
+    relative: float
+    mm: float
+
+    @property
+    def agrees(self) -> bool:
+        return self.relative <= FLOAT32_ROUNDINGS and self.mm <= MAX_MM
+
+
+@dataclass(frozen=True)
+class Row:
+    """One series.
+
+    Args:
+        folder: Relative to the set.
+        modality: Of the series.
+        second: What dcm2niix makes.
+        own: What medidiff makes.
+        verdict: "agree", "refused" or "not a volume" with codes, or "differ".
+        value, mm: Largest differences over all volumes; None where nothing is compared.
+        remark: Why they differ, or what is refused.
+    """
+
+    folder: str
+    modality: str
+    second: str
+    own: str
+    verdict: str
+    value: float | None = None
+    relative: float | None = None
+    mm: float | None = None
+    remark: str = ""
+    codes: tuple[str, ...] = field(default=())
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def leaf_folders(root: Path) -> Iterator[Path]:
+    """Folders that hold files and lie in `root`, in order; those with NIfTI files only are the sets' own answers."""
+    for folder in sorted({path.parent for path in root.rglob("*") if path.is_file()}):
+        if any(path.is_file() and path.suffix not in {".gz", ".nii", ".md", ".tsv"} for path in folder.iterdir()):
+            yield folder
+
+
+def compare_folder(folder: Path, root: Path, remarks: Mapping[str, str] | None = None) -> list[Row]:
+    """One row for each series in a folder; none where there is no DICOM image."""
+    scan = scan_dicom(folder)
+    # Philips' display values, which are the standard's RescaleSlope and RescaleIntercept; named by the series' UID.
+    second = convert(folder, "-d", "0", "-p", "n", name="%j")
+    rows = []
+    for uid in dict.fromkeys(candidate.series.series_uid for candidate in scan.candidates):
+        own = [candidate for candidate in scan.candidates if candidate.series.series_uid == uid]
+        theirs = [one for one in second if one.name.startswith(uid)]
+        name = str(folder.relative_to(root))
+        rows.append(compare_series(name, own, theirs, (remarks or {}).get(name, "")))
+    return rows
+
+
+def compare_series(name: str, own: list[Candidate], second: list[Second], remark: str = "") -> Row:
+    """Hold all candidates of one series against all files dcm2niix makes of it."""
+    volumes, codes = [], []
+    for candidate in own:
+        if candidate.refusal is not None:
+            codes.append(candidate.refusal.code)
+            continue
+        try:
+            volumes.append(read_candidate(candidate).volume)
+        except MedidiffError:
+            codes.append("unreadable")
+    theirs = [volume for one in second if not any(word in one.name for word in DERIVED) for volume in one.volumes]
+    found = [nearest(volume, theirs) for volume in volumes]
+    known = [one for one in found if one is not None]
+    if codes and not volumes:
+        verdict = " + ".join(sorted({f"{c.status}: {c.refusal.code}" for c in own if c.refusal}) or ["unreadable"])
+    elif len(known) == len(volumes) and all(one.agrees for one in known) and (codes or len(volumes) == len(theirs)):
+        verdict = "agree" + (f", others {', '.join(sorted(set(codes)))}" if codes else "")
+    else:
+        verdict = "differ"
+    return Row(
+        name,
+        own[0].series.modality,
+        _shapes([one.shape for one in second], [one.name for one in second]),
+        _shapes([volume.shape for volume in volumes], []) or ", ".join(sorted(set(codes))),
+        verdict,
+        max((one.value for one in known), default=None),
+        max((one.relative for one in known), default=None),
+        max((one.mm for one in known), default=None),
+        remark,
+        tuple(sorted(set(codes))),
+    )
+
+
+def nearest(volume: Volume, others: list[Volume]) -> Difference | None:
+    """Difference from the volume that fits best; None where none lies on the same grid."""
+    found = [difference for other in others if (difference := compare(volume, other)) is not None]
+    return min(found, key=lambda one: (one.value, one.mm), default=None)
+
+
+def compare(a: Volume, b: Volume) -> Difference | None:
+    """Difference of two volumes whose grids are the same but for the order and direction of axes; else None."""
+    if sorted(a.shape) != sorted(b.shape):
+        return None
+    to_b = np.linalg.inv(b.affine_ras) @ a.affine_ras
+    turn = np.rint(to_b[:3, :3])
+    if not (np.abs(turn).sum(axis=0) == 1).all() or not (np.abs(turn).sum(axis=1) == 1).all():
+        return None
+    order = [int(np.argmax(np.abs(turn[:, axis]))) for axis in range(3)]  # a's axis -> b's axis
+    flips = [turn[order[axis], axis] < 0 for axis in range(3)]
+    turned = np.transpose(b.data, order)
+    if turned.shape != a.shape:
+        return None
+    turned = np.flip(turned, [axis for axis in range(3) if flips[axis]])
+    corners = np.array(list(itertools.product(*[(0, n - 1) for n in a.shape])), dtype=float)
+    same = np.zeros_like(corners)
+    for axis in range(3):
+        same[:, order[axis]] = a.shape[axis] - 1 - corners[:, axis] if flips[axis] else corners[:, axis]
+    distance = _world(a, corners) - _world(b, same)
+    value = float(np.max(np.abs(a.data.astype(np.float64) - turned)))
+    largest = max(float(np.max(np.abs(turned))), 1e-30)
+    return Difference(value, value / largest, float(np.linalg.norm(distance, axis=1).max()))
+
+
+def _world(volume: Volume, index: np.ndarray) -> np.ndarray:
+    return index @ volume.affine_ras[:3, :3].T + volume.affine_ras[:3, 3]
+
+
+def _shapes(shapes: list[tuple[int, ...]], names: list[str]) -> str:
+    """ "2 x 64x64x32", and what a file's suffix says about it."""
+    words: dict[str, int] = {}
+    for n, shape in enumerate(shapes):
+        suffix = next((word for word in DERIVED if names and word in names[n]), "")
+        text = "x".join(map(str, shape)) + (f" ({suffix[1:]})" if suffix else "")
+        words[text] = words.get(text, 0) + 1
+    return ", ".join(f"{count} of {text}" if count > 1 else text for text, count in words.items())
