@@ -1,0 +1,119 @@
+"""What a derived image says in the words of its source."""
+
+from __future__ import annotations
+
+from pydicom import config
+from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
+from pydicom.valuerep import validate_value
+
+from medidiff.io.dicom.model import Plane
+from medidiff.io.dicom_out.attributes import CODES, PAIRED_PARTS, PATIENT, PRESENT, PRESENT_OF
+from medidiff.io.dicom_out.encode import decimal_string
+
+_TYPE_VALUE_3 = {"CT": "AXIAL", "MR": "OTHER"}
+_CODE_LENGTH = 16
+
+
+def copy_attributes(image: Dataset, flat: Dataset, keywords: tuple[str, ...], modality: str) -> None:
+    """Copy what is listed, valid and there; what the standard demands and the source lacks is written empty.
+
+    Who the patient is, is copied even where it breaks a rule of the standard: a PACS files by it.
+
+    Args:
+        image: Dataset to write to.
+        flat: What the source says of one plane.
+        keywords: Allow-list.
+        modality: "CT" or "MR".
+    """
+    for keyword in keywords:
+        if keyword in flat and (keyword in PATIENT or _is_valid(flat[keyword])):
+            image[keyword] = flat[keyword]
+        elif keyword in flat and flat[keyword].VR == "DS":
+            _copy_numbers(image, flat, keyword)
+    for keyword in (*PRESENT, *PRESENT_OF[modality]):
+        if keyword not in image:
+            setattr(image, keyword, "")
+    if modality == "MR":
+        image.ScanningSequence = image.get("ScanningSequence") or "RM"
+        image.SequenceVariant = image.get("SequenceVariant") or "NONE"
+        if "InversionTime" in image and "IR" not in image["ScanningSequence"].value:
+            del image.InversionTime  # allowed for inversion recovery only (type 2C)
+    set_laterality(image)
+    if "SpecificCharacterSet" in flat:
+        image.SpecificCharacterSet = flat.SpecificCharacterSet
+
+
+def set_laterality(image: Dataset) -> None:
+    """Laterality is demanded, empty at least, where the body part may be one of a pair (type 2C)."""
+    part = str(image.get("BodyPartExamined", ""))
+    if "Laterality" not in image and "ImageLaterality" not in image and (not part or part in PAIRED_PARTS):
+        image.Laterality = ""
+
+
+def copy_geometry(image: Dataset, flat: Dataset, plane: Plane) -> None:
+    """Copy the place of a plane, digit by digit, where the text says what the plane was read with."""
+    for keyword, expected in (
+        ("PixelSpacing", plane.spacing_mm),
+        ("ImageOrientationPatient", plane.orientation_lps),
+        ("ImagePositionPatient", plane.position_lps_mm),
+    ):
+        if expected is None:
+            continue
+        if keyword in flat and _is_valid(flat[keyword]) and _numbers(flat[keyword].value) == tuple(expected):
+            image[keyword] = flat[keyword]
+        else:
+            setattr(image, keyword, [decimal_string(v) for v in expected])
+    if plane.thickness_mm:
+        image.SliceThickness = decimal_string(plane.thickness_mm)
+
+
+def derived_image_type(flat: Dataset, modality: str, known: frozenset[str] | None = None) -> list[str]:
+    """ImageType: DERIVED, then the source's values; PRIMARY unless the source already was SECONDARY.
+
+    Args:
+        flat: What the source says of the plane.
+        modality: "CT" or "MR".
+        known: Words of value 3 and later that may be copied; None: all.
+    """
+    value = flat.get("ImageType") or []
+    values = [str(v) for v in (value if isinstance(value, (MultiValue, list)) else [value])]
+    second = "SECONDARY" if values[1:2] == ["SECONDARY"] else "PRIMARY"
+    rest = [v for v in values[2:] if 0 < len(v) <= _CODE_LENGTH and (known is None or v in known)]
+    return ["DERIVED", second, *(rest or [_TYPE_VALUE_3[modality]])]
+
+
+def text_of(flat: Dataset, keyword: str) -> str:
+    """A text attribute on one line, "" where there is none."""
+    value = flat.get(keyword)
+    if value is None:
+        return ""
+    parts = value if isinstance(value, (MultiValue, list)) else [value]
+    return " ".join(" ".join(str(part).split()) for part in parts)
+
+
+def _copy_numbers(image: Dataset, flat: Dataset, keyword: str) -> None:
+    """Numbers written with more than 16 characters, or not numbers at all."""
+    try:
+        setattr(image, keyword, [decimal_string(v) for v in _numbers(flat[keyword].value)])
+    except (TypeError, ValueError):
+        return
+
+
+def _is_valid(element: object) -> bool:
+    """Whether every value keeps the rules of its kind, and is one of the listed ones where there is a list."""
+    keyword, vr, value = element.keyword, element.VR, element.value  # type: ignore[attr-defined]
+    values = value if isinstance(value, (MultiValue, list)) else [value]
+    if keyword in CODES and not all(str(v) in CODES[keyword] for v in values):
+        return False
+    try:
+        for part in values:
+            if part is not None and (vr in ("DS", "IS") or not isinstance(part, (int, float))):
+                validate_value(vr, str(part), config.RAISE)
+    except ValueError:
+        return False
+    return True
+
+
+def _numbers(value: object) -> tuple[float, ...]:
+    return tuple(float(v) for v in (value if isinstance(value, (MultiValue, list)) else [value]))  # type: ignore[arg-type]
