@@ -55,9 +55,10 @@ CODES: dict[str, frozenset[str]] = {
 """Codes, one or several: each is kept if it is in the vocabulary."""
 
 TEXTS: dict[str, re.Pattern[str]] = {
-    # Device models are an open list. Short, no comma or caret (which part names), no run of digits as in dates.
-    "ManufacturersModelName": re.compile(r"(?!.*\d{6})[A-Za-z][A-Za-z0-9 .+/_-]{0,31}"),
-    "ConvolutionKernel": re.compile(r"(?!.*\d{6})[A-Za-z0-9][A-Za-z0-9.+_-]{0,15}"),
+    # Open lists, filled in by the machine: DICOM's confidentiality profile (PS3.15, table E.1-1) lets both stand. Short,
+    # no comma or caret (which part names), at most four digits (a date has more).
+    "ManufacturersModelName": re.compile(r"(?!(?:\D*\d){5})[A-Za-z][A-Za-z0-9 .+/_-]{0,31}"),
+    "ConvolutionKernel": re.compile(r"(?!(?:\D*\d){5})[A-Za-z0-9][A-Za-z0-9.+_-]{0,15}"),
 }
 """Short names out of an open list."""
 
