@@ -84,7 +84,7 @@ def _between(born: str, scanned: str) -> float | None:
     years = year - ((month, day) < (0, 0))
     if years < 0:
         return None
-    return years if years >= _INFANT else year + (month - (day < 0)) % 12 / 12
+    return years if years >= _INFANT else years + (month - (day < 0)) % 12 / 12
 
 
 def _told(years: float | None) -> str:
