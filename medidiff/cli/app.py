@@ -11,12 +11,14 @@ import typer
 
 from medidiff import __version__
 from medidiff.cli import outcome
+from medidiff.cli.convert import convert
 from medidiff.cli.demo import demo
 from medidiff.cli.denoise import denoise
 from medidiff.cli.doctor import doctor
 from medidiff.cli.info import info
 from medidiff.cli.inpaint import inpaint
 from medidiff.cli.priors import priors
+from medidiff.cli.scan import scan
 from medidiff.cli.train import train
 from medidiff.cli.verbs import Verbs
 from medidiff.errors import EXIT_CODES
@@ -55,7 +57,7 @@ def _root(
     outcome.show_tracebacks(debug)
 
 
-for _verb in (denoise, inpaint, priors, info, train, demo, doctor):
+for _verb in (scan, denoise, inpaint, convert, priors, info, train, demo, doctor):
     app.command()(_verb)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,10 +11,12 @@ from typing import Any
 
 from medidiff.cli.discover import Aside
 from medidiff.cli.entries import Entry
+from medidiff.cli.input_choice import InputChoice
 from medidiff.cli.jobs import Job, check_collisions
 from medidiff.cli.outcome import failure_of, warn
+from medidiff.cli.output_choice import OutputChoice
 from medidiff.cli.progress import Progress
-from medidiff.cli.sidecar import difference, is_whole, make_record, make_request, read_record
+from medidiff.cli.sidecar import difference, is_whole, make_request, read_record
 from medidiff.cli.sources import Source
 from medidiff.cli.task import Task
 from medidiff.cli.write import planned_outputs, write_outputs
@@ -42,7 +44,8 @@ class Batch:
         folder: A folder was given: resume, and let one bad file not stop the rest.
         overwrite: Existing outputs may be replaced.
         dry_run: Check and tell, but do not run and do not write.
-        settings: What decides the outputs besides the task's own settings.
+        given: What was said about the input.
+        wanted: What was said about the output.
         aside: What was found with the scans and is not worked on.
     """
 
@@ -51,8 +54,9 @@ class Batch:
     folder: bool
     overwrite: bool = False
     dry_run: bool = False
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    aside: Sequence[Aside] = ()
+    given: InputChoice = field(default_factory=InputChoice, kw_only=True)
+    wanted: OutputChoice = field(default_factory=OutputChoice, kw_only=True)
+    aside: Sequence[Aside] = field(default=(), kw_only=True)
     entries: list[Entry] = field(default_factory=list, init=False)
     """What became of the scans so far."""
     at_work: list[Job] = field(default_factory=list, init=False)
@@ -100,26 +104,24 @@ class Batch:
                 warnings = [*job.source.warnings, *first.notes, *self.task.foresee(first.volume)]
                 entry = Entry.of(job, "would be done", warnings=warnings)
             else:
-                request = self._request(job)
-                record = write_outputs(
-                    job,
-                    self.task,
-                    itertools.chain([first], scans),
-                    lambda done: make_record(job, request, done.outputs, done.result, done.generated_slices),
-                )
+                scans = itertools.chain([first], scans)
+                record = write_outputs(job, self.task, scans, self._request(job), self.wanted)
                 entry = Entry.of(job, record["status"], record=record, warnings=record["result"]["warnings"])
         for text in entry.warnings:
             _warn_of(job, text)
         return entry
 
     def _checked(self, job: Job) -> Iterator[Assembled]:
+        if job.form == "dicom" and job.source.frames > 1:
+            raise InputError(f"{job.source.label}: 4D, and DICOM series are 3D here. Use --format nifti.")
         for scan in job.source.scans():
-            replace(scan.volume, name=job.source.label).check()  # a message names the file, not only the scan
+            # With the label as its name: a message names the file, not only the scan.
+            replace(scan.volume, name=job.source.label).check(allow_constant=not self.task.prior)
             self.task.check(scan.volume)
             yield scan
 
     def _request(self, job: Job) -> dict[str, Any]:
-        settings = {**self.task.settings, **self.settings}
+        settings = {**self.task.settings, **self.given.settings(), **self.wanted.settings()}
         return make_request(self.task.name, job.source.sha256(), self.task.prior, settings)
 
     def _existing(self) -> dict[Path, dict[str, Any]]:
@@ -135,6 +137,8 @@ class Batch:
                     f"-o {job.target}: {job.sidecar} was not written by medidiff and is never replaced. "
                     "Choose another name or folder."
                 )
+            if job.target.is_dir() and record is None:
+                raise UsageError(f"-o {job.target}: a folder that medidiff did not write is never replaced.")
             if self.overwrite:
                 continue
             if not self.folder or record is None:

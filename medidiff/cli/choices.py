@@ -78,6 +78,18 @@ class PriorChoice:
         entry = read_entry(self.path)
         return {"name": entry.name, "hash": entry.content_hash}
 
+    def modality_warnings(self, modality: str) -> list[str]:
+        """What to know where the prior has seen no scan of this kind ("MR", "CT"; "" for not known)."""
+        from medidiff.prior import read_entry
+
+        seen = read_entry(self.path).card.get("modalities", [])
+        if not modality or any(modality in kind.split() for kind in seen):  # kinds such as "T1 MR"
+            return []
+        return [
+            f"the prior {self.identity['name']} has seen no {modality}, but {', '.join(seen) or 'nothing'}: look at "
+            "the residual."
+        ]
+
     @functools.cached_property
     def loaded(self) -> Prior:
         """The prior, checked against its hash; loaded once for all scans."""

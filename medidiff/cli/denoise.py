@@ -8,16 +8,29 @@ from typing import Annotated
 import typer
 
 from medidiff.cli.options import (
+    AllOption,
+    DeidentifyOption,
     DeviceOption,
+    DicomdirOption,
     DryRunOption,
+    FillGapsOption,
+    FormatOption,
+    FourDOption,
     JsonOption,
+    KeepIdsOption,
+    LikeOption,
     MaxGbOption,
+    ModalityOption,
     OverwriteOption,
+    ParticipantOption,
     PrecisionOption,
     PriorOption,
     ReportOption,
     SeedOption,
+    SeriesOption,
+    TargetSpacingOption,
     ThreadsOption,
+    TiltOption,
 )
 from medidiff.cli.outcome import verb
 from medidiff.errors import UsageError
@@ -26,12 +39,15 @@ from medidiff.errors import UsageError
 @verb
 def denoise(
     source: Annotated[
-        Path | None, typer.Argument(metavar="IN", help="NIfTI file, or a folder of them.", show_default=False)
+        Path | None,
+        typer.Argument(
+            metavar="IN", help="NIfTI file or folder; DICOM folder, zip or DICOMDIR; BIDS dataset.", show_default=False
+        ),
     ] = None,
     output: Annotated[
         str,
         typer.Option(
-            "--output", "-o", metavar="OUT", help="Output file; a folder where IN is one.", show_default=False
+            "--output", "-o", metavar="OUT", help="Output file; a folder where IN is one, or DICOM.", show_default=False
         ),
     ] = "",
     source_too: Annotated[Path | None, typer.Option("--input", "-i", metavar="IN", help="The same as IN.")] = None,
@@ -52,6 +68,19 @@ def denoise(
         ),
     ] = "",
     report: ReportOption = False,
+    series: SeriesOption = None,
+    every: AllOption = False,
+    participants: ParticipantOption = None,
+    modality: ModalityOption = "",
+    four_d: FourDOption = "error",
+    resample_tilt: TiltOption = False,
+    fill_gaps: FillGapsOption = False,
+    target_spacing: TargetSpacingOption = None,
+    form: FormatOption = "same",
+    like: LikeOption = None,
+    deidentify: DeidentifyOption = False,
+    keep_ids: KeepIdsOption = False,
+    dicomdir: DicomdirOption = False,
     prior: PriorOption = "general",
     seed: SeedOption = 0,
     shifts: Annotated[
@@ -69,23 +98,27 @@ def denoise(
 
     Two passes of the prior, averaged: the posterior mean. The output keeps the scan's grid, unit and kind of number; a
     record (.json) is written beside it. A folder is resumed: outputs made with the same settings are skipped, and one
-    bad file does not stop the rest.
+    bad file does not stop the rest. DICOM becomes a derived series of the same study, for the PACS; see `medidiff scan`
+    for what a folder holds.
 
     \b
     Examples:
       medidiff denoise scan.nii.gz -o clean.nii.gz
       medidiff denoise scans/ -o clean/
+      medidiff denoise dicom/ -o clean/ --series 3
       medidiff denoise scan.nii.gz -o clean.nii.gz --noise rician --noise-std 25
       medidiff denoise scan.nii.gz -o clean.nii.gz --samples 8 --save residual,uncertainty --report
     """
     scan = source or source_too
     if scan is None or (source and source_too):
-        raise UsageError("IN: give one NIfTI file or folder, as IN or with -i. See `medidiff denoise --help`.")
+        raise UsageError("IN: give one file or folder, as IN or with -i. See `medidiff denoise --help`.")
     if not output:
         raise UsageError("-o: must be given, a file name such as clean.nii.gz or a folder.")
     from medidiff.cli.choices import Machine, PriorChoice, parse_save
     from medidiff.cli.denoise_task import DenoiseTask
+    from medidiff.cli.input_choice import InputChoice, parse_labels
     from medidiff.cli.noise_choice import NoiseChoice
+    from medidiff.cli.output_choice import OutputChoice
     from medidiff.cli.run import run_task
 
     machine = Machine(device=device, precision=precision, threads=threads, max_gb=max_gb)
@@ -93,4 +126,9 @@ def denoise(
         PriorChoice(prior), NoiseChoice(noise, noise_std), samples=samples, seed=seed, shifts=shifts,
         save=parse_save(save), report=report, machine=machine,
     )  # fmt: skip
-    run_task(task, scan, output, overwrite=overwrite, dry_run=dry_run, as_json=as_json)
+    given = InputChoice(
+        series=series, every=every, participants=parse_labels(participants), modality=modality, four_d=four_d,
+        resample_tilt=resample_tilt, fill_gaps=fill_gaps, target_spacing_mm=target_spacing, keep_ids=keep_ids,
+    )  # fmt: skip
+    wanted = OutputChoice(form=form, deidentify=deidentify, dicomdir=dicomdir, like=like)
+    run_task(task, scan, output, given, wanted, overwrite=overwrite, dry_run=dry_run, as_json=as_json)

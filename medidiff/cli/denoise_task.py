@@ -97,20 +97,27 @@ class DenoiseTask:
         from medidiff.tasks.session import level_warnings, spacing_warnings
 
         prior = self.choice.loaded
-        seen = observe(volume, prior, self.noise.kind, self.noise.argument())
-        return [*spacing_warnings(prior, volume.spacing_mm), *level_warnings(prior, seen.sigma), *seen.warnings]
+        seen = observe(volume, prior, self.noise.kind_for(volume), self.noise.argument())
+        return [
+            *self.choice.modality_warnings(volume.modality),
+            *spacing_warnings(prior, volume.spacing_mm),
+            *level_warnings(prior, seen.sigma),
+            *seen.warnings,
+        ]
 
     def run(self, volume: Volume, missing: Sequence[int] = ()) -> Result:
         """Denoise one scan."""
         from medidiff.tasks import denoise
 
-        return denoise(
+        result = denoise(
             volume,
             self.choice.loaded,
-            noise=self.noise.kind,
+            noise=self.noise.kind_for(volume),
             noise_std=self.noise.argument(),
             samples=self.samples,
             seed=self.seed,
             shifts=self.shifts,
             **self.machine.arguments(),
         )
+        result.warnings[:0] = self.choice.modality_warnings(volume.modality)
+        return result

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from medidiff.cli.bids_source import bids_sources
 from medidiff.cli.input_choice import InputChoice
 from medidiff.cli.sources import NiftiSource, Source
 from medidiff.errors import InputError, MedidiffError, UsageError
+from medidiff.io.bids import is_bids
 from medidiff.io.nifti_header import NIFTI_SUFFIXES
 
 Kind = Literal["nifti", "dicom", "bids"]
@@ -51,12 +53,14 @@ class Found:
     identifiers: frozenset[str] = field(default=frozenset(), repr=False)
 
 
-def discover(root: Path, choice: InputChoice | None = None) -> Found:
+def discover(root: Path, choice: InputChoice | None = None, verb: str = "", apart: bool = False) -> Found:
     """Find out what IN holds and which of it is meant.
 
     Args:
         root: A file or a folder. Of a folder of NIfTI files the subfolders are not entered.
         choice: What was said about the input.
+        verb: What will be done; names the outputs of a BIDS dataset.
+        apart: The frames of a 4D DICOM scan become scans of their own.
 
     Raises:
         InputError: It is missing, or there is no scan in it.
@@ -66,8 +70,13 @@ def discover(root: Path, choice: InputChoice | None = None) -> Found:
     choice = choice or InputChoice()
     if not root.exists():
         raise InputError(f"{root}: no such file or folder.")
+    if root.is_dir() and is_bids(root):
+        _refuse_dicom_options(choice, "a BIDS dataset")
+        return Found("bids", root, bids_sources(root, choice, verb), many=True)
+    if choice.participants:
+        raise UsageError("--participant-label: is for a BIDS dataset (a folder with dataset_description.json).")
     if root.is_dir():
-        return _folder(root, choice)
+        return _folder(root, choice, apart)
     if root.name.lower().endswith(NIFTI_SUFFIXES):
         _refuse_dicom_options(choice, "one NIfTI file")
         return Found("nifti", root, (NiftiSource(root, choice.modality, choice.four_d),))
@@ -75,10 +84,10 @@ def discover(root: Path, choice: InputChoice | None = None) -> Found:
 
     if not looks_like_dicom(root):
         raise UsageError(f"{root}: must be a NIfTI file (.nii.gz, .nii, .hdr, .img), a DICOM file, a zip or a folder.")
-    return _dicom(root, choice)
+    return _dicom(root, choice, apart)
 
 
-def _folder(root: Path, choice: InputChoice) -> Found:
+def _folder(root: Path, choice: InputChoice, apart: bool) -> Found:
     try:
         names = sorted(entry.name for entry in root.iterdir() if entry.is_file() and not entry.name.startswith("."))
     except OSError as error:
@@ -93,7 +102,7 @@ def _folder(root: Path, choice: InputChoice) -> Found:
             "files or the DICOM files in a folder of their own."
         )
     if dicom:
-        return _dicom(root, choice)
+        return _dicom(root, choice, apart)
     if not scans:
         raise InputError(
             f"{root}: no NIfTI files (.nii, .nii.gz) in this folder (its subfolders are not entered), and no DICOM."
@@ -102,10 +111,10 @@ def _folder(root: Path, choice: InputChoice) -> Found:
     return Found("nifti", root, tuple(NiftiSource(scan, choice.modality, choice.four_d) for scan in scans), many=True)
 
 
-def _dicom(root: Path, choice: InputChoice) -> Found:
+def _dicom(root: Path, choice: InputChoice, apart: bool) -> Found:
     from medidiff.cli.discover_dicom import discover_dicom
 
-    return discover_dicom(root, choice)
+    return discover_dicom(root, choice, apart)
 
 
 def _refuse_dicom_options(choice: InputChoice, what: str) -> None:

@@ -117,21 +117,24 @@ class InpaintTask:
 
         prior, warnings = self.choice.loaded, []
         if self.noise.std is not None:
-            seen = observe(volume, prior, self.noise.kind, self.noise.argument(), ~self.mask.data)
+            seen = observe(volume, prior, self.noise.kind_for(volume), self.noise.argument(), ~self.mask.data)
             warnings = [*level_warnings(prior, seen.sigma), *seen.warnings]
-        return [*spacing_warnings(prior, volume.spacing_mm), *warnings, *generation_warnings(prior)]
+        seen_none = self.choice.modality_warnings(volume.modality)
+        return [*seen_none, *spacing_warnings(prior, volume.spacing_mm), *warnings, *generation_warnings(prior)]
 
     def run(self, volume: Volume, missing: Sequence[int] = ()) -> Result:
         """Fill the hole."""
         from medidiff.tasks import inpaint
 
-        return inpaint(
+        result = inpaint(
             volume,
             self.mask,
             self.choice.loaded,
-            noise=self.noise.kind,
+            noise=self.noise.kind_for(volume),
             noise_std=self.noise.argument(),
             samples=self.fillings,
             seed=self.seed,
             **self.machine.arguments(),
         )
+        result.warnings[:0] = self.choice.modality_warnings(volume.modality)
+        return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,3 +61,8 @@ class InputChoice:
             "target_spacing_mm": self.target_spacing_mm,
         }
         return {key: value for key, value in said.items() if value not in ("", False, None)}
+
+
+def parse_labels(given: Sequence[str] | None) -> tuple[str, ...]:
+    """The labels after --participant-label: commas, spaces, or the option again."""
+    return tuple(label for text in given or () for label in text.replace(",", " ").split())

@@ -44,7 +44,7 @@ class Job:
 
     def beside(self, kind: str) -> Path:
         """Another volume beside the output, such as `clean_residual.nii.gz`."""
-        return self.target.with_name(f"{self.stem}_{kind}{self._suffix}")
+        return self.target.with_name(f"{self.source.beside(self.stem, kind)}{self._suffix}")
 
     @property
     def _suffix(self) -> str:
@@ -62,9 +62,9 @@ def plan(found: Found, output: str, form: str = "same") -> list[Job]:
     Raises:
         UsageError: `output` does not fit what was found.
     """
-    named = output.lower().endswith(WRITTEN_SUFFIXES) and not Path(output).is_dir()
+    named = _is_file_name(output)
     if form == "same":
-        form = "dicom" if found.kind == "dicom" and not named else "nifti"
+        form = "dicom" if found.kind == "dicom" and writes_dicom(output, form) else "nifti"
     if named and form == "dicom":
         raise UsageError(f"-o {output}: --format dicom writes a folder, this is a NIfTI file name. Give a folder.")
     if found.many or found.kind != "nifti" or form == "dicom":
@@ -78,6 +78,15 @@ def plan(found: Found, output: str, form: str = "same") -> list[Job]:
     elif not named:
         raise UsageError(f"-o {output}: must end in .nii.gz or .nii, or be a folder.")
     return [Job(found.sources[0], target)]
+
+
+def writes_dicom(output: str, form: str) -> bool:
+    """Whether DICOM becomes DICOM: it was asked for, or OUT is no NIfTI file name."""
+    return form == "dicom" or (form == "same" and not _is_file_name(output))
+
+
+def _is_file_name(output: str) -> bool:
+    return output.lower().endswith(WRITTEN_SUFFIXES) and not Path(output).is_dir()
 
 
 def check_collisions(jobs: Sequence[Job], outputs: Iterable[Path], inputs: Iterable[Path]) -> None:

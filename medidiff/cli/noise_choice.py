@@ -62,6 +62,10 @@ class NoiseChoice:
             return None
         return replace(read_nifti(self.map_path, finite=False), name=str(self.map_path))  # messages name the file
 
+    def kind_for(self, volume: Volume) -> str:
+        """The kind of noise, where the scan's modality decides it: CT has no magnitudes, so nothing Rician."""
+        return "gaussian" if self.kind == "auto" and volume.modality == "CT" else self.kind
+
     def argument(self) -> float | Volume | None:
         """As the tasks take it."""
         return self.map if self.map_path is not None else self.number

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -34,3 +35,94 @@ DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Check everything,
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on stdout; everything else on stderr.")]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")]
 ReportOption = Annotated[bool, typer.Option("--report", help="Also write one HTML page beside OUT.")]
+
+_SCANS = "Which scan, and what it is"
+_WRITTEN = "What is written"
+
+SeriesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--series",
+        metavar="ID",
+        help="Of a DICOM folder: the id, series number or UID of one volume.",
+        rich_help_panel=_SCANS,
+    ),
+]
+AllOption = Annotated[bool, typer.Option("--all", help="Of a DICOM folder: every volume.", rich_help_panel=_SCANS)]
+ParticipantOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--participant-label",
+        metavar="LABEL",
+        help="Of a BIDS dataset: these participants only (01,02; may be given again).",
+        rich_help_panel=_SCANS,
+    ),
+]
+ModalityOption = Annotated[
+    str,
+    typer.Option(
+        "--modality", metavar="MR|CT", help="What the scan is, where its file cannot say.", rich_help_panel=_SCANS
+    ),
+]
+FourDOption = Annotated[
+    str,
+    typer.Option(
+        "--4d",
+        metavar="error|each",
+        help="A 4D scan: refuse it, or take every volume of it.",
+        rich_help_panel=_SCANS,
+    ),
+]
+TiltOption = Annotated[
+    bool,
+    typer.Option(
+        "--resample-tilt", help="CT with a tilted gantry: resample to an orthogonal grid.", rich_help_panel=_SCANS
+    ),
+]
+FillGapsOption = Annotated[
+    bool,
+    typer.Option("--fill-gaps", help="DICOM with missing slices: the prior fills them in.", rich_help_panel=_SCANS),
+]
+TargetSpacingOption = Annotated[
+    float | None,
+    typer.Option(
+        "--target-spacing",
+        metavar="MM",
+        help="Thick slices: the prior fills in slices between them.",
+        rich_help_panel=_SCANS,
+    ),
+]
+FormatOption = Annotated[
+    str,
+    typer.Option(
+        "--format", metavar="same|nifti|dicom", help="Of OUT; same as IN by default.", rich_help_panel=_WRITTEN
+    ),
+]
+ConvertFormatOption = Annotated[
+    str, typer.Option("--format", metavar="nifti|dicom|same", help="Of OUT.", rich_help_panel=_WRITTEN)
+]
+LikeOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--like",
+        metavar="DICOM",
+        help="NIfTI to DICOM: the series it came from, whose patient and study it keeps.",
+        rich_help_panel=_WRITTEN,
+    ),
+]
+DeidentifyOption = Annotated[
+    bool,
+    typer.Option(
+        "--deidentify", help="DICOM without the patient's identity (a pseudonym instead).", rich_help_panel=_WRITTEN
+    ),
+]
+KeepIdsOption = Annotated[
+    bool,
+    typer.Option(
+        "--keep-ids", help="Patient numbers, not pseudonyms, in names and messages.", rich_help_panel=_WRITTEN
+    ),
+]
+DicomdirOption = Annotated[
+    bool,
+    typer.Option("--dicomdir", help="Also write OUT/disc: the series with a DICOMDIR.", rich_help_panel=_WRITTEN),
+]

@@ -10,10 +10,11 @@ from medidiff.cli.batch import Batch
 from medidiff.cli.discover import discover
 from medidiff.cli.entries import Entry, summary
 from medidiff.cli.input_choice import InputChoice
-from medidiff.cli.jobs import plan
+from medidiff.cli.jobs import plan, writes_dicom
 from medidiff.cli.outcome import emit_json, failure_of, say, stop
 from medidiff.cli.output_choice import OutputChoice
 from medidiff.cli.task import Task
+from medidiff.io.bids_derivatives import check_output_root, write_dataset_description
 
 
 def run_task(
@@ -43,14 +44,15 @@ def run_task(
         MedidiffError: The run could not begin, or its only scan failed.
     """
     given, wanted = given or InputChoice(), wanted or OutputChoice()
-    found = discover(source, given)
+    found = discover(source, given, task.name, apart=writes_dicom(output, wanted.form))
     jobs = plan(found, output, wanted.form)
+    if found.kind == "bids":
+        check_output_root(Path(output), source)
     if found.many:
         task.check_settings()
     if dry_run:
         task.check_machine()
-    settings = given.settings() | wanted.settings()
-    batch = Batch(task, jobs, found.many, overwrite, dry_run, settings=settings, aside=found.aside)
+    batch = Batch(task, jobs, found.many, overwrite, dry_run, given=given, wanted=wanted, aside=found.aside)
     try:
         entries = batch.run()
     except (KeyboardInterrupt, Exception) as error:
@@ -60,6 +62,8 @@ def run_task(
         at_work = [Entry.of(job, "failed", failure=failure) for job in batch.at_work]
         stop(failure, as_json, summary([*batch.entries, *at_work]))
     told = summary(entries, dry_run)
+    if found.kind == "bids" and told["done"] and not dry_run:
+        write_dataset_description(Path(output), source)
     if as_json:
         emit_json(told)
     elif found.many:

@@ -32,6 +32,7 @@ def make_record(
     request: Mapping[str, Any],
     outputs: Sequence[tuple[str, Path]],
     result: Result,
+    files: int = 1,
     generated_slices: Sequence[int] = (),
 ) -> dict[str, Any]:
     """The record of one finished job. How the scan was acquired stands before it, in BIDS' words.
@@ -41,6 +42,7 @@ def make_record(
         request: From `make_request`.
         outputs: (kind, file) of everything written.
         result: What the task returned.
+        files: How many files the output is, where it is a folder.
         generated_slices: Slices that were not measured.
     """
     return {
@@ -48,7 +50,10 @@ def make_record(
         "format": FORMAT,
         "status": result.status,
         "input": job.source.name,
-        "outputs": [{"kind": kind, "file": path.name} for kind, path in outputs],
+        "outputs": [
+            {"kind": kind, "file": path.name, **({"files": files} if kind == "output" and job.form == "dicom" else {})}
+            for kind, path in outputs
+        ],
         "request": dict(request),
         **({"generated_slices": list(generated_slices)} if generated_slices else {}),
         "result": _told(result, dict(outputs)),
@@ -83,8 +88,14 @@ def read_record(path: Path) -> dict[str, Any] | None:
 
 
 def is_whole(record: Mapping[str, Any], folder: Path) -> bool:
-    """Whether every file of a record is still there."""
-    return all((folder / str(entry.get("file"))).is_file() for entry in record.get("outputs", []))
+    """Whether every file of a record is still there, and as many in a folder as there were."""
+    return all(_is_there(entry, folder / str(entry.get("file"))) for entry in record.get("outputs", []))
+
+
+def _is_there(entry: Mapping[str, Any], path: Path) -> bool:
+    if "files" not in entry:
+        return path.is_file()
+    return path.is_dir() and sum(1 for _ in path.iterdir()) == entry["files"]
 
 
 def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
@@ -112,6 +123,12 @@ _WORDS = {
     "settings.save": "--save",
     "settings.report": "--report",
     "settings.mask_file_sha256": "the mask (sha256)",
+    "settings.modality": "--modality",
+    "settings.resample_tilt": "--resample-tilt",
+    "settings.fill_gaps": "--fill-gaps",
+    "settings.target_spacing_mm": "--target-spacing",
+    "settings.format": "--format",
+    "settings.deidentify": "--deidentify",
 }
 
 

@@ -38,6 +38,10 @@ class Source(Protocol):
         """The NIfTI file it becomes, relative to the output folder."""
         ...
 
+    def beside(self, stem: str, kind: str) -> str:
+        """What another output is called, without its ending, beside one called `stem`."""
+        ...
+
     @property
     def files(self) -> Sequence[Path]:
         """What it is read from; never replaced."""
@@ -68,6 +72,11 @@ class Source(Protocol):
 
     def facts(self) -> dict[str, Any]:
         """How it was acquired, in BIDS' words; nothing of a patient."""
+        ...
+
+    @property
+    def repetition_time_s(self) -> float | None:
+        """From one frame to the next; None where it is not known, or the scan's own header says it."""
         ...
 
     @property
@@ -109,6 +118,10 @@ class NiftiSource:
         """The input's own name, where outputs are written so."""
         suffix = nifti_suffix(self.path)
         return self.path.name if suffix in WRITTEN_SUFFIXES else f"{self.path.name[: -len(suffix)]}.nii.gz"
+
+    def beside(self, stem: str, kind: str) -> str:
+        """The stem, then the kind."""
+        return f"{stem}_{kind}"
 
     @property
     def files(self) -> Sequence[Path]:
@@ -153,6 +166,11 @@ class NiftiSource:
     def facts(self) -> dict[str, Any]:
         """What of the JSON beside it may travel."""
         return carried(self._sidecar.values)
+
+    @property
+    def repetition_time_s(self) -> float | None:
+        """The header says it."""
+        return None
 
     @property
     def has_gradients(self) -> bool:

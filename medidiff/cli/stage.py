@@ -1,4 +1,4 @@
-"""Several files that appear together: written into a hidden folder beside their place, renamed at the end."""
+"""Several files and folders that appear together: written into a hidden folder beside their place, then renamed."""
 
 from __future__ import annotations
 
@@ -52,27 +52,37 @@ class Stage:
             raise OutputError(f"{self._folder}: {_reason(error)}") from error
 
     def place(self, final: Path) -> Path:
-        """Where to write a file for now. Files are renamed in the order of these calls."""
+        """Where to write a file or folder for now. They are renamed in the order of these calls."""
         staged = self._work / final.name
         self._planned.append((staged, final))
         return staged
 
     def commit(self, removes: Sequence[Path] = ()) -> None:
-        """Rename everything into place.
+        """Rename everything into place. A folder of the same name makes way as a whole.
 
         Args:
-            removes: Files of an earlier run that would no longer be true, its record first; removed beforehand.
+            removes: Files and folders of an earlier run that would no longer be true, its record first; removed
+                beforehand.
 
         Raises:
             OutputError: A file cannot be renamed.
         """
         try:
             for path in removes:
-                path.unlink(missing_ok=True)
+                self._put_away(path)
             for staged, final in self._planned:
+                if final.is_dir():
+                    self._put_away(final)
                 os.replace(staged, final)
         except OSError as error:
             raise OutputError(f"{self._folder}: {_reason(error)}") from error
+
+    def _put_away(self, path: Path) -> None:
+        """Remove a file; a folder is moved out of sight first, which takes one step however much is in it."""
+        if path.is_dir() and not path.is_symlink():
+            os.replace(path, Path(tempfile.mkdtemp(dir=self._work)) / path.name)
+        else:
+            path.unlink(missing_ok=True)
 
     def _make_folders(self) -> None:
         missing = [p for p in (self._folder, *self._folder.parents) if not p.exists()]

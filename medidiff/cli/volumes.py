@@ -46,7 +46,9 @@ def _volumes_of(result: Result, kinds: Sequence[str]) -> dict[str, tuple[Volume,
     return volumes
 
 
-def write_volumes(frames: Sequence[Volume], path: Path, dtype: str | None = None) -> None:
+def write_volumes(
+    frames: Sequence[Volume], path: Path, dtype: str | None = None, repetition_time_s: float | None = None
+) -> None:
     """Write a volume as a 3D NIfTI file, several as a 4D one.
 
     Raises:
@@ -55,7 +57,7 @@ def write_volumes(frames: Sequence[Volume], path: Path, dtype: str | None = None
     if len(frames) == 1:
         write_nifti(frames[0], path, dtype)
     else:
-        write_nifti_4d(frames, path, dtype)
+        write_nifti_4d(frames, path, dtype, repetition_time_s=repetition_time_s)
 
 
 def residual_of(scan: Volume, written: Volume) -> Volume:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from medidiff.cli.dicom_source import DicomSource
 from medidiff.cli.frames import merge_frames, thin
 from medidiff.cli.jobs import Job
-from medidiff.cli.sidecar import read_record
+from medidiff.cli.output_choice import OutputChoice
+from medidiff.cli.sidecar import make_record, read_record
+from medidiff.cli.sources import NiftiSource
 from medidiff.cli.stage import Stage
 from medidiff.cli.task import Task
 from medidiff.cli.volumes import encoding_warnings, read_written, residual_of, volumes_of, write_volumes
+from medidiff.cli.write_dicom import DicomWriter, read_back
 from medidiff.io import atomic_write_text
 from medidiff.io.dicom.model import Assembled
 from medidiff.io.gradients import gradient_paths
@@ -22,21 +25,6 @@ from medidiff.result import Result
 
 Outputs = list[tuple[str, Path]]
 GRADIENTS = ("bval", "bvec")
-
-
-@dataclass(frozen=True)
-class Written:
-    """What a job yielded.
-
-    Args:
-        outputs: (kind, file) of everything written.
-        result: Of the task; of all frames together.
-        generated_slices: Slices that hold no measurement and were filled by the prior.
-    """
-
-    outputs: Outputs
-    result: Result
-    generated_slices: tuple[int, ...] = ()
 
 
 def planned_outputs(job: Job, task: Task) -> Outputs:
@@ -53,7 +41,7 @@ def planned_outputs(job: Job, task: Task) -> Outputs:
 
 
 def write_outputs(
-    job: Job, task: Task, scans: Iterable[Assembled], record_of: Callable[[Written], dict[str, Any]]
+    job: Job, task: Task, scans: Iterable[Assembled], request: Mapping[str, Any], wanted: OutputChoice
 ) -> dict[str, Any]:
     """Run a job and write everything it yields, whole or not at all.
 
@@ -61,7 +49,8 @@ def write_outputs(
         job: Input and output.
         task: Does the work, when the output's folder is known to be writable, and says what to write.
         scans: The volumes of the scan, one or, of a 4D scan, several.
-        record_of: Makes the record.
+        request: What decides the output, from `make_request`.
+        wanted: What was said about the output.
 
     Returns:
         The record.
@@ -74,7 +63,7 @@ def write_outputs(
         scan, results = _run(task, scans, [kind for kind, _ in outputs])
         gradients = [(kind, path) for kind, path in outputs if kind in GRADIENTS]
         places = {kind: stage.place(path) for kind, path in outputs if kind not in GRADIENTS}
-        notes = [*job.source.warnings, *scan.notes, *_write_main(job, scan, results, places["output"])]
+        files, notes = _write_main(job, scan, results, places["output"], DicomWriter(wanted, request))
         if gradients:
             carried = job.source.carry_gradients(places["output"])
             notes += carried.warnings
@@ -82,7 +71,7 @@ def write_outputs(
             for _, path in gradients if carried.files else ():
                 stage.place(path)
         result = results[0] if len(results) == 1 else merge_frames(results)
-        result.warnings = [*notes, *result.warnings]
+        result.warnings = [*job.source.warnings, *scan.notes, *notes, *result.warnings]
         if "residual" in places:
             _residuals(job, scan, results, places["output"])
             result.residual = results[0].residual
@@ -91,7 +80,7 @@ def write_outputs(
                 write_volumes(volumes, places[kind], dtype)
         if "report" in places:
             write_report(result, places["report"])
-        record = record_of(Written(outputs, result, scan.missing))
+        record = make_record(job, request, outputs, result, files, scan.missing)
         atomic_write_text(places["record"], json.dumps(record, indent=2, allow_nan=False) + "\n")
         stage.commit(removes=[job.sidecar, *_outdated(job, outputs)])
     return record
@@ -111,14 +100,22 @@ def _run(task: Task, scans: Iterable[Assembled], kinds: Sequence[str]) -> tuple[
     return first, results
 
 
-def _write_main(job: Job, scan: Assembled, results: Sequence[Result], place: Path) -> list[str]:
-    """Write the output; what to know about how its values are stored."""
-    write_volumes([result.output for result in results], place)
-    return encoding_warnings(scan.volume, place)
+def _write_main(
+    job: Job, scan: Assembled, results: Sequence[Result], place: Path, dicom: DicomWriter
+) -> tuple[int, list[str]]:
+    """Write the output; how many files it is, and what to know about how its values are stored."""
+    if job.form == "dicom":
+        return len(dicom.write(results[0], job.source, scan.missing, place)), []
+    write_volumes([result.output for result in results], place, repetition_time_s=job.source.repetition_time_s)
+    return 1, encoding_warnings(scan.volume, place) if isinstance(job.source, NiftiSource) else []
 
 
 def _residuals(job: Job, scan: Assembled, results: Sequence[Result], place: Path) -> None:
     """Residuals against the output as it was written, which may be rounded to the step of its integers."""
+    if job.form == "dicom":
+        if isinstance(job.source, DicomSource):  # a NIfTI scan is turned round on its way into DICOM
+            results[0].residual = residual_of(scan.volume, read_back(place))
+        return
     scans = [scan] if len(results) == 1 else job.source.scans()
     for result, one, written in zip(results, scans, read_written(place, len(results)), strict=True):
         result.residual = residual_of(one.volume, written)
@@ -128,5 +125,7 @@ def _outdated(job: Job, outputs: Outputs) -> list[Path]:
     """Files that an earlier run's record names and this run does not write, such as the samples 3 to 8 of 8, now 2."""
     earlier = read_record(job.sidecar) or {}
     names = {Path(str(entry.get("file"))).name for entry in earlier.get("outputs", [])}
-    ours = {name for name in names if name.startswith((f"{job.stem}_", f"{job.stem}."))}
+    beside = job.source.beside(job.stem, "kind")
+    prefix = beside[: beside.lower().rindex("kind")]  # "clean_", in BIDS "sub-01_desc-"
+    ours = {name for name in names if name.startswith((prefix, f"{job.stem}."))}
     return [job.target.with_name(name) for name in sorted(ours - {path.name for _, path in outputs})]

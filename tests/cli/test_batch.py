@@ -72,10 +72,12 @@ def scans(tmp_path: Path) -> Path:
     return folder
 
 
-def run_batch(task: Halve, source: Path, output: Path, **options: bool) -> dict[str, Any]:
+def run_batch(
+    task: Halve, source: Path, output: Path, overwrite: bool = False, dry_run: bool = False
+) -> dict[str, Any]:
     found = discover(source)
     jobs = plan(found, str(output))
-    return summary(Batch(task, jobs, found.many, **options).run(), options.get("dry_run", False))
+    return summary(Batch(task, jobs, found.many, overwrite, dry_run).run(), dry_run)
 
 
 def planned(source: Path, output: Path | str) -> list[Job]:

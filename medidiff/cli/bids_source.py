@@ -1,0 +1,82 @@
+"""A scan of a BIDS dataset as a verb's source, and the dataset that the outputs make."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from medidiff.cli.input_choice import InputChoice
+from medidiff.cli.sources import NiftiSource
+from medidiff.io.bids import BidsScan, find_scans, inherited_sidecar
+from medidiff.io.bids_derivatives import derivative_path, derivative_sidecar, desc_of
+from medidiff.io.json_sidecar import Sidecar
+
+_DONE = {"denoise": "denoised", "convert": "converted"}
+
+
+@dataclass(frozen=True)
+class BidsSource(NiftiSource):
+    """A NIfTI file whose name and place say what it is.
+
+    Args:
+        scan: What they say.
+        desc: The desc- label of its output.
+    """
+
+    scan: BidsScan | None = None
+    desc: str = "denoised"
+
+    @property
+    def bids(self) -> BidsScan:
+        """The scan, which every source made by `bids_sources` has."""
+        if self.scan is None:
+            raise ValueError("a BIDS source without its scan")
+        return self.scan
+
+    @property
+    def name(self) -> str:
+        """The path below the dataset."""
+        return self.bids.name
+
+    @property
+    def output_name(self) -> str:
+        """The path below the derivative dataset."""
+        return derivative_path(self.bids, Path(), self.desc).as_posix()
+
+    def beside(self, stem: str, kind: str) -> str:
+        """What another output is called: BIDS tells them apart by desc-."""
+        return derivative_path(self.bids, Path(), desc_of(kind, self.desc), "").name
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """Which of its JSON files were not read."""
+        return self._sidecar.warnings
+
+    @functools.cached_property
+    def _sidecar(self) -> Sidecar:
+        return inherited_sidecar(self.bids)
+
+    def facts(self) -> dict[str, Any]:
+        """What its JSON files say that may travel, and what BIDS wants said of a derivative."""
+        return derivative_sidecar(self.bids, f"{self.desc.capitalize()} by medidiff", self._sidecar.values)
+
+
+def bids_sources(root: Path, choice: InputChoice, verb: str) -> tuple[BidsSource, ...]:
+    """The scans of a dataset.
+
+    Args:
+        root: The dataset.
+        choice: Which participants.
+        verb: What will be done.
+
+    Raises:
+        UsageError: No such participant.
+        InputError: No scan.
+    """
+    return tuple(
+        BidsSource(scan.path, choice.modality or scan.modality, choice.four_d, scan, _DONE.get(verb, verb))
+        for scan in find_scans(root, choice.participants)
+    )

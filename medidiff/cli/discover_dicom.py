@@ -1,0 +1,165 @@
+"""Which volumes of a DICOM tree are meant: the only one, a named one, or every one; never a guess."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from medidiff.cli.dicom_source import DicomSource
+from medidiff.cli.discover import Aside, Found
+from medidiff.cli.input_choice import InputChoice
+from medidiff.errors import GeometryError, InputError, MedidiffError, MemoryLimitError, UsageError
+from medidiff.io.dicom.model import Candidate, DicomScan
+
+_MOST_LISTED = 40
+_ERRORS: dict[str, type[MedidiffError]] = {
+    "gap": GeometryError,
+    "duplicate": GeometryError,
+    "tilt": GeometryError,
+    "uneven": GeometryError,
+    "no-position": GeometryError,
+    "spacing": GeometryError,
+    "too-large": MemoryLimitError,
+}
+"""What a refusal is as an error; the others are InputError."""
+
+
+def discover_dicom(root: Path, choice: InputChoice, apart: bool = False) -> Found:
+    """Scan a tree, a zip, a DICOMDIR or a file, and choose.
+
+    Args:
+        root: IN.
+        choice: What was said about it.
+        apart: The frames of a 4D scan become scans of their own, as DICOM series are.
+
+    Raises:
+        UsageError: Several volumes and none chosen, or a choice that names none or several.
+        InputError: No volume in it.
+        GeometryError: The only volume, or the one that was named, cannot be put on a grid.
+    """
+    from medidiff.io.dicom.scan import scan_dicom
+
+    scan = scan_dicom(root, keep_ids=choice.keep_ids)
+    groups = _groups(scan.candidates, choice)
+    if choice.every:
+        chosen, rest = groups, []
+    elif choice.series is not None:
+        chosen, rest = [_named(groups, choice)], []
+    else:
+        only = _only(groups, choice)
+        chosen, rest = [only], [group for group in groups if group is not only]
+    sources: list[DicomSource] = []
+    aside = [_aside(group, choice) for group in rest]
+    for group in chosen:
+        error = _error(group, choice)
+        if error is not None and not choice.every:
+            raise error
+        if error is not None or group[0].status == "not a volume":
+            aside.append(_aside(group, choice))
+            continue
+        frames = [(one,) for one in group] if apart else [tuple(group)]
+        sources += [DicomSource(frame, choice, _numbers(scan, group[0])) for frame in frames]
+    if not sources and not any(one.error for one in aside):
+        raise InputError(f"IN: no DICOM volume in it. {_counted(scan)}")
+    many = choice.every or len(sources) > 1
+    return Found("dicom", root, tuple(sources), many, tuple(aside), scan.identifiers)
+
+
+def _groups(candidates: Iterable[Candidate], choice: InputChoice) -> list[list[Candidate]]:
+    """Candidates as they would be taken: the frames of a 4D scan together, unless one of them is named."""
+    groups: dict[str, list[Candidate]] = {}
+    for one in candidates:
+        together = one.stack if one.stack and choice.series != one.id else one.id
+        groups.setdefault(together, []).append(one)
+    return list(groups.values())
+
+
+def _only(groups: Sequence[list[Candidate]], choice: InputChoice) -> list[Candidate]:
+    """The only volume; a broken one beside it could be the one that is meant, so then the person is asked."""
+    volumes = [group for group in groups if group[0].status != "not a volume"]
+    if len(volumes) == 1:
+        return volumes[0]
+    if not volumes:
+        reasons = sorted({one.refusal.message for group in groups for one in group if one.refusal})
+        said = f" What is there: {'; '.join(reasons[:5])}." if reasons else " No file in it is a DICOM image."
+        raise InputError(f"IN: no DICOM volume in it.{said} `medidiff scan` lists everything.")
+    raise UsageError(
+        f"IN: holds {len(volumes)} DICOM volumes. --series ID takes one, --all every one:\n{_listed(volumes, choice)}"
+    )
+
+
+def _named(groups: Sequence[list[Candidate]], choice: InputChoice) -> list[Candidate]:
+    """The group that --series names by the id of a volume or a 4D scan, the series' number or its UID."""
+    wanted = (choice.series or "").strip()
+    for group in groups:
+        if wanted.lower() in (group[0].id, group[0].stack):
+            return group
+    matching = [
+        group
+        for group in groups
+        if wanted == group[0].series.series_uid or (wanted.isdigit() and int(wanted) == group[0].series.number)
+    ]
+    matching = [group for group in matching if group[0].status != "not a volume"] or matching
+    if len(matching) == 1:
+        return matching[0]
+    shown = matching or [group for group in groups if group[0].status != "not a volume"]
+    what = "fits several volumes" if matching else "must be the id, number or UID of a series in IN"
+    named = wanted if matching or len(wanted) <= 16 else "..."  # an unknown long text is not repeated
+    raise UsageError(f"--series {named}: {what}. Give an id:\n{_listed(shown, choice)}")
+
+
+def _error(group: Sequence[Candidate], choice: InputChoice) -> MedidiffError | None:
+    """Why a group cannot be read as it is, with what was allowed; None if it can, or was never a volume."""
+    for one in group:
+        if one.status == "refused" and one.refusal is not None and not _allowed(one, choice):
+            return _ERRORS.get(one.refusal.code, InputError)(f"{_name(one)}: {one.refusal}")
+    if len(group) > 1 and choice.four_d != "each":
+        advice = "--4d each takes every one of them, --series ID one" if choice.four_d else "--series ID takes one"
+        return InputError(f"{_name(group[0])}: 4D, holds {len(group)} volumes. {advice}.")
+    return None
+
+
+def _allowed(one: Candidate, choice: InputChoice) -> bool:
+    if one.stacking is None or one.refusal is None:
+        return False
+    return (one.refusal.code == "tilt" and choice.resample_tilt) or (one.refusal.code == "gap" and choice.fill_gaps)
+
+
+def _aside(group: Sequence[Candidate], choice: InputChoice) -> Aside:
+    first = group[0]
+    if first.status == "not a volume" and first.refusal is not None:
+        return Aside(_name(first), first.refusal.message)
+    return Aside(_name(first), "", _error(group, choice))
+
+
+def _numbers(scan: DicomScan, one: Candidate) -> frozenset[int]:
+    """The series numbers of the study."""
+    study = one.series.study_uid
+    return frozenset(
+        c.series.number for c in scan.candidates if c.series.study_uid == study and c.series.number is not None
+    )
+
+
+def _name(one: Candidate) -> str:
+    number = "" if one.series.number is None else f"series {one.series.number}, "
+    return f"{number}{one.series.modality or 'no modality'}, {one.id}"
+
+
+def _listed(groups: Sequence[Sequence[Candidate]], choice: InputChoice) -> str:
+    """A line for each: id, modality, series number, slices, and what sets it apart."""
+    lines = []
+    for group in groups[:_MOST_LISTED]:
+        first = group[0]
+        number = "-" if first.series.number is None else str(first.series.number)
+        slices = f"{first.stacking.shape[2] if first.stacking else len(first.planes)} slices"
+        part = first.part if len(group) == 1 else f"4D, {len(group)} volumes"
+        state = "refused: " + str(first.refusal.message) if first.refusal and not _allowed(first, choice) else ""
+        words = [first.id if len(group) == 1 else first.stack, first.series.modality or "-", f"series {number}"]
+        lines.append("  " + "  ".join([*words, slices, *filter(None, [part, state])]))
+    if len(groups) > _MOST_LISTED:
+        lines.append(f"  ... and {len(groups) - _MOST_LISTED} more; `medidiff scan` lists all.")
+    return "\n".join(lines)
+
+
+def _counted(scan: DicomScan) -> str:
+    return f"{scan.files} files were looked at; `medidiff scan` says what they are."

@@ -1,0 +1,125 @@
+"""A result as DICOM: a series derived from its source, or a study of its own for a NIfTI scan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medidiff.cli.dicom_source import DicomSource
+from medidiff.cli.output_choice import OutputChoice
+from medidiff.cli.sources import Source
+from medidiff.errors import UsageError
+from medidiff.io.dicom.model import Candidate
+from medidiff.io.dicom_out.records import Derivation, Standalone
+from medidiff.result import Result, json_safe
+from medidiff.volume import Volume
+
+_DONE = {
+    "denoise": ("Denoised by a diffusion prior", "[denoised, research]"),
+    "inpaint": ("Filled in by a diffusion prior", "[inpainted, research]"),
+    "convert": ("Converted, values unchanged", "[converted]"),
+}
+_PSEUDONYM_LETTERS = 10
+
+
+@dataclass(frozen=True)
+class DicomWriter:
+    """Writes results of one run as DICOM.
+
+    Args:
+        wanted: What was said about the output.
+        request: What decides the output: it decides the UIDs too.
+    """
+
+    wanted: OutputChoice
+    request: Mapping[str, Any]
+
+    def write(self, result: Result, source: Source, missing: tuple[int, ...], folder: Path) -> list[Path]:
+        """Write a result's output.
+
+        Args:
+            result: Of the task.
+            source: The scan it came from.
+            missing: Slices without a measurement.
+            folder: Where.
+
+        Returns:
+            The files.
+
+        Raises:
+            UsageError: Nobody says whether it is MR or CT.
+            GeometryError: The grid cannot be DICOM's.
+            OutputError: It cannot be written.
+        """
+        from medidiff.io.dicom_out import write_derived, write_standalone
+
+        volume, like = result.output, self._like(source)
+        if not volume.modality:
+            raise UsageError(f"{source.label}: MR or CT? The file does not say, and DICOM must. Give --modality.")
+        derivation = self._derivation(result, missing)
+        if like is not None:
+            candidate, taken = like
+            series = replace(candidate.series, modality=candidate.series.modality or volume.modality)
+            derivation = replace(derivation, taken_numbers=taken, deidentify=self.wanted.deidentify)
+            return write_derived(volume, replace(candidate, series=series), folder, derivation)
+        source_hash = str(self.request["input_file_sha256"])
+        patient = (
+            source.name.split("_")[0] if source.name.startswith("sub-") else f"N-{source_hash[:_PSEUDONYM_LETTERS]}"
+        )
+        return write_standalone(volume, folder, Standalone(patient, volume.modality, derivation, source_hash))
+
+    def _derivation(self, result: Result, missing: tuple[int, ...]) -> Derivation:
+        what, suffix = _DONE[result.task]
+        prior: Mapping[str, str] = self.request.get("prior", {})
+        level = result.figures.get("noise_std")
+        settings = {key: self.request[key] for key in ("task", "settings", "input_file_sha256")}
+        return Derivation(
+            what,
+            prior_name=prior.get("name", ""),
+            prior_hash=prior.get("hash", ""),
+            settings=json_safe(settings),
+            noise_std=float(level) if isinstance(level, int | float) and level > 0 else None,
+            generated=_generated(result, missing),
+            suffix=suffix,
+        )
+
+    def _like(self, source: Source) -> tuple[Candidate, frozenset[int]] | None:
+        """The series that the output is derived from, and the numbers that its study has."""
+        if isinstance(source, DicomSource):
+            return source.candidate, source.taken_numbers
+        if self.wanted.like is None:
+            return None
+        from medidiff.cli.discover_dicom import discover_dicom
+        from medidiff.cli.input_choice import InputChoice
+
+        found = discover_dicom(self.wanted.like, InputChoice()).sources[0]
+        return (found.candidate, found.taken_numbers) if isinstance(found, DicomSource) else None
+
+
+def _patient(source: Source, source_hash: str) -> str:
+    """A NIfTI scan's patient: BIDS' label where the name has one, else a name for this very scan."""
+    first = source.name.split("_")[0]
+    return first if first.startswith("sub-") else f"N-{source_hash[:_PSEUDONYM_LETTERS]}"
+
+
+def read_back(folder: Path) -> Volume:
+    """A series that was just written, as any reader sees it."""
+    from medidiff.io.dicom.read import read_dicom
+
+    return read_dicom(folder)
+
+
+def _generated(result: Result, missing: tuple[int, ...]) -> np.ndarray | None:
+    """Where nothing was observed: whole slices, or the voxels where the noise map is infinite."""
+    if missing:
+        slices = np.zeros(result.output.shape[2], dtype=bool)
+        slices[list(missing)] = True
+        return slices
+    if result.noise_map is None:
+        return None
+    unseen = np.isinf(result.noise_map.data)
+    return unseen if unseen.any() else None
