@@ -55,8 +55,8 @@ CODES: dict[str, frozenset[str]] = {
 """Codes, one or several: each is kept if it is in the vocabulary."""
 
 TEXTS: dict[str, re.Pattern[str]] = {
-    # Open lists, filled in by the machine: DICOM's confidentiality profile (PS3.15, table E.1-1) lets both stand. Short,
-    # no comma or caret (which part names), at most four digits (a date has more).
+    # Open lists, filled in by the machine and not by people. Short, no comma or caret (which part names), at most four
+    # digits (a date has more).
     "ManufacturersModelName": re.compile(r"(?!(?:\D*\d){5})[A-Za-z][A-Za-z0-9 .+/_-]{0,31}"),
     "ConvolutionKernel": re.compile(r"(?!(?:\D*\d){5})[A-Za-z0-9][A-Za-z0-9.+_-]{0,15}"),
 }
