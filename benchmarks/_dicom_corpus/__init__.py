@@ -4,6 +4,7 @@ from benchmarks._dicom_corpus import (  # noqa: F401  each registers its cases
     enhanced_cases,
     file_cases,
     geometry_cases,
+    header_cases,
     htj2k_cases,
     kind_cases,
     pixel_cases,

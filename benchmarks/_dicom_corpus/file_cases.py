@@ -126,7 +126,7 @@ def names_carry_the_patient_and_fail(folder: Path) -> None:
     paths[0].write_bytes(paths[0].read_bytes()[:-50])
 
 
-@case("nothing", oracle=False)
+@case("nothing | unreadable", oracle=False)
 def empty_folder(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
 

@@ -33,7 +33,11 @@ class Verdict:
 def judge(case: Case, folder: Path) -> Verdict:
     """Write a case, scan it, read every volume, and hold all of it against the truth."""
     truths = case.truths(folder)
-    scan = scan_dicom(folder / case.root)
+    try:
+        scan = scan_dicom(folder / case.root)
+    except MedidiffError as error:
+        fits = () if case.accepts(0, ["unreadable"]) else (f"should be: {case.expect}",)
+        return Verdict("unreadable", (*fits, *_leaks([str(error)])))
     volumes, codes, texts = read_all(scan)
     problems = []
     if not case.accepts(len(volumes), codes):
