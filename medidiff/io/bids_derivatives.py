@@ -20,7 +20,7 @@ _DOI = re.compile(r"(?:doi:|https?://(?:dx\.)?doi\.org/)?(10\.\d{4,9}/[A-Za-z0-9
 _LABEL = re.compile(r"[0-9A-Za-z]+")
 # Medidiff's pages; a data type that BIDS does not name yet; and the gradients beside processed diffusion scans, which
 # the validator's rules of 2026 forget (they list .nii.gz and .json only).
-_IGNORED = "*.html\n**/ct/\n*_dwi.bval\n*_dwi.bvec\n"
+_IGNORED = "*.html\n**/ct\n*_dwi.bval\n*_dwi.bvec\n"
 
 
 def derivative_path(scan: BidsScan, out_root: Path, desc: str = "denoised", extension: str = ".nii.gz") -> Path:
