@@ -20,6 +20,7 @@ from medidiff.cli.sidecar import difference, is_whole, make_request, read_record
 from medidiff.cli.sources import Source
 from medidiff.cli.task import Task
 from medidiff.cli.write import planned_outputs, write_outputs
+from medidiff.cli.write_dicom import check_for_dicom
 from medidiff.errors import (
     ConfigError,
     DeviceError,
@@ -112,11 +113,11 @@ class Batch:
         return entry
 
     def _checked(self, job: Job) -> Iterator[Assembled]:
-        if job.form == "dicom" and job.source.frames > 1:
-            raise InputError(f"{job.source.label}: 4D, and DICOM series are 3D here. Use --format nifti.")
         for scan in job.source.scans():
             # With the label as its name: a message names the file, not only the scan.
             replace(scan.volume, name=job.source.label).check(allow_constant=not self.task.prior)
+            if job.form == "dicom":
+                check_for_dicom(scan.volume, job.source)
             self.task.check(scan.volume)
             yield scan
 

@@ -12,7 +12,7 @@ import numpy as np
 from medidiff.cli.dicom_source import DicomSource
 from medidiff.cli.output_choice import OutputChoice
 from medidiff.cli.sources import Source
-from medidiff.errors import UsageError
+from medidiff.errors import InputError, UsageError
 from medidiff.io.dicom.model import Candidate
 from medidiff.io.dicom_out.records import Derivation, Standalone
 from medidiff.result import Result, json_safe
@@ -51,15 +51,12 @@ class DicomWriter:
             The files.
 
         Raises:
-            UsageError: Nobody says whether it is MR or CT.
             GeometryError: The grid cannot be DICOM's.
             OutputError: It cannot be written.
         """
         from medidiff.io.dicom_out import write_derived, write_standalone
 
         volume, like = result.output, self._like(source)
-        if not volume.modality:
-            raise UsageError(f"{source.label}: MR or CT? The file does not say, and DICOM must. Give --modality.")
         derivation = self._derivation(result, missing)
         if like is not None:
             candidate, taken = like
@@ -98,6 +95,21 @@ class DicomWriter:
 
         found = discover_dicom(self.wanted.like, InputChoice()).sources[0]
         return (found.candidate, found.taken_numbers) if isinstance(found, DicomSource) else None
+
+
+def check_for_dicom(volume: Volume, source: Source) -> None:
+    """Refuse, before the work, what cannot become DICOM.
+
+    Raises:
+        UsageError: Nobody says whether it is MR or CT, or it is neither.
+        InputError: 4D.
+    """
+    if source.frames > 1:
+        raise InputError(f"{source.label}: 4D, and DICOM series are 3D here. Use --format nifti.")
+    if not volume.modality:
+        raise UsageError(f"{source.label}: MR or CT? The file does not say, and DICOM must. Give --modality.")
+    if volume.modality not in ("MR", "CT"):
+        raise InputError(f"{source.label}: {volume.modality}: only MR and CT are written as DICOM. Use --format nifti.")
 
 
 def _patient(source: Source, source_hash: str) -> str:
