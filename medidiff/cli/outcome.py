@@ -112,7 +112,8 @@ def verb(function: Callable[P, None]) -> Callable[P, None]:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from None
         except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001  the boundary: here errors become text
-            makes_files = "overwrite" in kwargs  # its JSON object has the keys of a run, however early it ended
+            # The JSON object of a verb that writes scans has the keys of a run, however early it ended.
+            makes_files = {"output", "overwrite"} <= kwargs.keys()
             stop(failure_of(error), bool(kwargs.get("as_json")), NO_FILES if makes_files else None)
 
     return guarded

@@ -1,0 +1,149 @@
+"""`medidiff scan` for the terminal: a table a study, what was set aside below it, a summary."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Sequence
+
+from medidiff.cli.scan_listing import Listing, plane_of, some, spacing_of
+from medidiff.cli.scan_nifti import NiftiEntry
+from medidiff.io.dicom.model import REFUSALS, Candidate
+
+_COLUMNS = 100
+_WIDEST_CELL = 34
+_NAMED_FILES = 5
+_NAMED_SERIES = 12
+_HEAD = ("ID", "SERIES", "WHAT", "PLANE", "SLICES", "MATRIX", "SPACING MM", "STATUS")
+_NIFTI_HEAD = ("FILE", "GRID", "SPACING MM", "STATUS")
+
+Row = tuple[str, ...]
+
+
+def lines_of(listing: Listing) -> list[str]:
+    """Everything, for a terminal of 100 columns."""
+    groups: dict[tuple[int, int], list[Candidate]] = {}
+    for one in listing.candidates:
+        groups.setdefault(listing.ordinals[one.id], []).append(one)
+    tables = {ordinals: _table(group, listing) for ordinals, group in sorted(groups.items())}
+    widths = _widths([row for rows, _ in tables.values() for row in rows])
+    lines = [f"{listing.name}: {_n(listing.files, 'file')}"]
+    for (patient, study), (rows, below) in tables.items():
+        group = groups[patient, study]
+        lines += ["", f"Patient {patient}, study {study}{_who(group[0], listing)}", *_aligned(rows, below, widths)]
+        lines += _set_aside(group)
+    if listing.nifti:
+        lines += ["", "NIfTI files", *_nifti_table(listing.nifti)]
+    return [*lines, "", *_summary(listing)]
+
+
+def _who(one: Candidate, listing: Listing) -> str:
+    if not listing.keep_ids:
+        return ""
+    return f" ({', '.join(filter(None, (one.series.patient_id, *one.series.patient_names)))})"
+
+
+def _table(group: Sequence[Candidate], listing: Listing) -> tuple[list[Row], list[str]]:
+    """Rows, and what stands below each. The frames of a 4D scan, which can be hundreds, are one row."""
+    shown = [one for one in group if one.status != "not a volume"]
+    frames = Counter(one.stack for one in shown if one.stack and one.status == "volume")
+    rows: list[Row] = [_HEAD] if shown else []
+    below = [""] if shown else []
+    told: set[str] = set()
+    for one in shown:
+        together = one.stack if one.status == "volume" and frames[one.stack] > 1 else one.id
+        if together not in told:
+            told.add(together)
+            rows.append(_row(one, together, frames[together], listing))
+            below.append(str(one.refusal) if one.refusal else "")
+    return rows, below
+
+
+def _row(one: Candidate, own_id: str, frames: int, listing: Listing) -> Row:
+    part = f"4D, {frames} volumes" if frames > 1 else one.part
+    words = [" ".join(filter(None, (one.series.modality or "?", one.series.body_part))), part]
+    what = listing.safe(", ".join(filter(None, [*words, one.series.description if listing.keep_ids else ""])))
+    columns, rows, slices = one.stacking.shape if one.stacking else _of_planes(one)
+    return (
+        own_id,
+        "-" if one.series.number is None else str(one.series.number),
+        what if len(what) <= _WIDEST_CELL else f"{what[: _WIDEST_CELL - 3]}...",
+        plane_of(one) or "-",
+        str(slices),
+        f"{columns} x {rows}" if columns else "-",
+        " x ".join(f"{s:.4g}" for s in spacing_of(one)) if one.stacking else "-",
+        "volume" if one.refusal is None else "refused",
+    )
+
+
+def _of_planes(one: Candidate) -> tuple[int, int, int]:
+    first = one.planes[0] if one.planes else None
+    return (first.columns, first.rows, len(one.planes)) if first else (0, 0, one.files)
+
+
+def _set_aside(group: Sequence[Candidate]) -> list[str]:
+    """What is no volume, one line a reason: there can be hundreds of reports."""
+    reasons: dict[tuple[str, str], list[Candidate]] = {}
+    for one in group:
+        if one.refusal is not None and one.status == "not a volume":
+            reasons.setdefault((one.refusal.code, one.series.modality), []).append(one)
+    lines: list[str] = []
+    for (code, modality), ones in reasons.items():
+        numbers = [str(one.series.number) for one in ones if one.series.number is not None]
+        series = f", series {some(numbers, _NAMED_SERIES)}" if numbers else ""
+        remedies = {one.refusal.remedy for one in ones if one.refusal}
+        remedy = f" {remedies.pop()}" if len(remedies) == 1 else ""
+        lines += _wrapped(f"set aside: {modality or 'no modality'}{series}: {REFUSALS[code]}.{remedy}".rstrip(), "  ")
+    return lines
+
+
+def _nifti_table(entries: Sequence[NiftiEntry]) -> list[str]:
+    rows: list[Row] = [_NIFTI_HEAD]
+    below = [""]
+    for one in entries:
+        rows.append((one.file, one.grid, " x ".join(f"{s:.4g}" for s in one.spacing_mm) or "-", one.status))
+        below.append(one.problem)
+    return _aligned(rows, below, _widths(rows))
+
+
+def _summary(listing: Listing) -> list[str]:
+    lines = []
+    counts = Counter(one.status for one in listing.candidates)
+    if listing.candidates:
+        lines.append(
+            f"DICOM: {_n(counts['volume'], 'volume')} can be read, {counts['refused']} refused, "
+            f"{counts['not a volume']} set aside, of {_n(listing.patients, 'patient')} in "
+            f"{_n(listing.studies, 'study', 'studies')}."
+        )
+    if listing.nifti:
+        bad = sum(bool(one.problem) for one in listing.nifti)
+        lines.append(f"NIfTI: {_n(len(listing.nifti) - bad, 'file')} can be read, {bad} cannot.")
+    kinds: dict[str, list[str]] = {}
+    for note in listing.notes:
+        kinds.setdefault(note.kind, []).append(note.file.label)
+    for kind, labels in kinds.items():
+        lines += _wrapped(f"{_n(len(labels), 'other file')}, {kind}: {some(labels, _NAMED_FILES)}.")
+    return lines
+
+
+def _widths(rows: Sequence[Row]) -> list[int]:
+    return [max(map(len, column)) for column in zip(*rows, strict=True)]
+
+
+def _aligned(rows: Sequence[Row], below: Sequence[str], widths: Sequence[int]) -> list[str]:
+    lines: list[str] = []
+    for row, text in zip(rows, below, strict=True):
+        lines.append("  " + "  ".join(cell.ljust(wide) for cell, wide in zip(row, widths, strict=True)).rstrip())
+        lines += _wrapped(text, " " * 6) if text else []
+    return lines
+
+
+def _wrapped(text: str, indent: str = "") -> list[str]:
+    more = indent + "  "
+    return textwrap.wrap(
+        text, _COLUMNS, initial_indent=indent, subsequent_indent=more, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def _n(count: int, one: str, many: str = "") -> str:
+    return f"{count} {one if count == 1 else many or one + 's'}"
