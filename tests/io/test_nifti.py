@@ -226,6 +226,28 @@ def test_a_volume_too_long_for_nifti_1_becomes_nifti_2(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_nifti(tmp_path / "a.nii").data, volume.data)
 
 
+@pytest.mark.parametrize("slope", [0.0, np.nan, np.inf])
+@pytest.mark.parametrize("inter", [0.0, 7.0, np.nan])
+def test_a_slope_that_is_none_scales_nothing(tmp_path: Path, slope: float, inter: float) -> None:
+    """The standard: a slope of 0 means the values are as stored, whatever the intercept; NaN is what nibabel writes."""
+    volume = read_nifti(plain(tmp_path / "a.nii", ramp("int16"), slope=slope, inter=inter))
+    np.testing.assert_array_equal(volume.data, ramp())
+    write_nifti(volume, tmp_path / "b.nii")
+    written = load(tmp_path / "b.nii")
+    assert written.get_data_dtype() == np.int16
+    np.testing.assert_array_equal(np.asarray(written.dataobj), ramp())
+
+
+@pytest.mark.parametrize(("unit", "mm"), [("meter", 1000.0), ("mm", 1.0), ("micron", 0.001), (None, 1.0)])
+@pytest.mark.parametrize("kind", [nib.Nifti1Header, nib.Nifti2Header])
+def test_units_of_length(tmp_path: Path, kind: type, unit: str | None, mm: float) -> None:
+    header = kind()
+    header.set_sform(np.diag([2.0, 3, 4, 1]), code=1)
+    header.set_xyzt_units(unit)
+    volume = read_nifti(save(header, ramp(), tmp_path / "a.nii"))
+    np.testing.assert_allclose(volume.spacing_mm, np.array([2.0, 3, 4]) * mm, rtol=1e-15)
+
+
 def test_one_frame_of_a_4d_file_and_trailing_axes_of_one(tmp_path: Path) -> None:
     data = ramp(shape=(4, 5, 6, 3))
     path = plain(tmp_path / "a.nii.gz", data)

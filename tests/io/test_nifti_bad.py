@@ -140,13 +140,16 @@ def test_a_bomb_that_really_holds_its_zeros_meets_the_limit(tmp_path: Path, monk
 
 def test_data_that_is_not_one_real_3d_volume(tmp_path: Path) -> None:
     rgb = np.zeros((4, 4, 4), dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")])
+    with_alpha = np.zeros((4, 4, 4), dtype=[("R", "u1"), ("G", "u1"), ("B", "u1"), ("A", "u1")])
     cases = [
         (noise(8, 8), "2D"),
         (noise(8, 8, 1), "2D"),
         (noise(8, 8, 8, 3), r"4D, shape (8, 8, 8, 3): holds 3 volumes"),
         (noise(8, 8, 8, 1, 3), "5D"),
         (noise().astype(np.complex64), "complex"),
+        (noise().astype(np.complex128), "complex"),
         (rgb, "RGB"),
+        (with_alpha, "RGB"),
     ]
     for i, (data, reason) in enumerate(cases):
         path = tmp_path / f"{i}.nii"
