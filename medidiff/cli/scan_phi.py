@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 _SHOWN_VALUES = 3
 _LONGEST_VALUE = 40
 _NAMED_FILES = 5
+_NAMED_PLACES = 20
 
 
 def phi_dict(report: IdentityReport, name: str, keep_ids: bool) -> dict[str, Any]:
@@ -57,9 +58,10 @@ def phi_lines(report: IdentityReport, name: str, keep_ids: bool) -> list[str]:
 
 
 def _block(found: Sequence[Finding], keep_ids: bool) -> list[str]:
-    where = max(len(one.where) for one in found)
+    shown = found[:_NAMED_PLACES]
+    where = max(len(one.where) for one in shown)
     lines = []
-    for one in found:
+    for one in shown:
         counted = f"  {one.where:<{where}}  {one.medium if one.medium != 'name' else '':<5}  {_files(one.files)}"
         if keep_ids and one.values:
             lines.append(f"{counted}: {_shown(one.values)}")
@@ -68,7 +70,8 @@ def _block(found: Sequence[Finding], keep_ids: bool) -> list[str]:
             lines.append(f"{counted}, {len(one.values)} {kind}")
         else:
             lines.append(counted)
-    return lines
+    more = found[_NAMED_PLACES:]
+    return [*lines, f"  {len(more)} more places, {_files(sum(one.files for one in more))}"] if more else lines
 
 
 def _shown(values: Sequence[str]) -> str:

@@ -39,7 +39,7 @@ _BY_KEYWORD: dict[Meaning, str] = {
         ClinicalTrialSeriesID ClinicalTrialProtocolEthicsCommitteeApprovalNumber
         IssuerOfClinicalTrialProtocolID IssuerOfClinicalTrialSiteID IssuerOfClinicalTrialSubjectID
         IssuerOfClinicalTrialSubjectReadingID IssuerOfClinicalTrialTimePointID IssuerOfClinicalTrialSeriesID
-        SpecimenIdentifier SpecimenAccessionNumber ContainerIdentifier BarcodeValue FileSetID ReferencedFileID
+        SpecimenIdentifier SpecimenAccessionNumber ContainerIdentifier BarcodeValue FileSetID
         StorageMediaFileSetID PatientBirthDateInAlternativeCalendar PatientDeathDateInAlternativeCalendar ResultsID
         InterpretationID SlideIdentifier StudyIDIssuer ResultsIDIssuer InterpretationIDIssuer ContainerComponentID
         FlowIdentifier

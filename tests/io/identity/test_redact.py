@@ -20,6 +20,7 @@ from medidiff.io.identity.redact import holds_identifier, redact_path
         ("mueller/a", ["Müller^Eva"], "[id]/a"),
         ("muller/a", ["Müller^Eva"], "[id]/a"),
         ("Mu\u0308ller/a", ["Müller^Eva"], "[id]/a"),
+        ("Rene\u0301/a", ["RENÉ"], "[id]/a"),
         ("renée_ct", ["RENEE"], "[id]_ct"),
         ("IM00123456.dcm", ["00123456"], "IM[id].dcm"),
         ("pid 123456/x", ["00123456"], "pid [id]/x"),
