@@ -115,7 +115,7 @@ def count_frames(path: Path, shape: tuple[int, ...]) -> int:
         InputError: 2D, empty, or more than four axes.
     """
     if len(shape) > 4:
-        raise InputError(f"{path}: {len(shape)}D, shape {shape}: must be one 3D volume. Extract one volume first.")
+        raise InputError(f"{path}: {len(shape)}D, shape {shape}: must be 3D, or 4D. Extract the volumes first.")
     check_shape(shape[:3], str(path))
     return shape[3] if len(shape) == 4 else 1
 
