@@ -18,25 +18,14 @@ import medidiff
 from medidiff.errors import OutputError
 from medidiff.io.dicom_out.attributes import DEIDENTIFIED, DEIDENTIFIED_CODES, IMAGE_TYPES
 from medidiff.io.dicom_out.image import PROCESSING, RESAMPLING, SOURCE_IMAGE, code
+from medidiff.io.identity.attributes import meaning_of
 
 BASIC_PROFILE = ("113100", "DCM", "Basic Application Confidentiality Profile")
 
 _TEXT = frozenset({"AE", "AS", "CS", "DA", "DT", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT"})
-_NUMBERS = (
-    "PatientID",
-    "OtherPatientIDs",
-    "AccessionNumber",
-    "DeviceSerialNumber",
-    "StudyID",
-    "PatientTelephoneNumbers",
-)
-_PHRASES = (
-    "InstitutionName", "InstitutionAddress", "InstitutionalDepartmentName", "StationName", "StudyDescription",
-    "SeriesDescription", "ProtocolName", "PatientComments", "ImageComments", "PatientAddress", "EthnicGroup",
-    "Occupation", "RequestedProcedureDescription", "PerformedProcedureStepDescription", "AdmittingDiagnosesDescription",
-    "AdditionalPatientHistory", "IssuerOfPatientID",
-)  # fmt: skip
-_SHORTEST_NUMBER, _SHORTEST_PHRASE = 3, 4
+_SHORTEST = {"number of the patient": 3}
+_SHORTEST_OTHER = 4
+"""Shorter words than these say nothing, and stand in any text by chance."""
 _STANDARD_UIDS = "1.2.840.10008."
 
 _STANDARD_WORDS = (word for codes in (*DEIDENTIFIED_CODES.values(), IMAGE_TYPES) for word in codes)
@@ -107,20 +96,21 @@ def check_deidentified(image: Dataset, identifiers: re.Pattern[str]) -> None:
 
 
 def _identifiers_in(element: Any) -> Iterator[str]:
+    meaning = meaning_of(element.keyword, element.VR, element.tag.group)
+    if meaning is None or meaning == "private":  # nothing private is ever copied
+        return
     for text in _texts(element):
         if element.VR == "PN":
             names = re.split(r"[\s^=,]+", text)
             yield from (text, *(name for name in names if len(name) > 1 or not name.isascii()))
-        elif element.VR == "UI" and not text.startswith(_STANDARD_UIDS):
+        elif element.VR == "UI":
+            yield from () if text.startswith(_STANDARD_UIDS) else (text,)
+        elif element.VR == "TM":
+            yield from (text,) if len(text) > 6 else ()  # 120000 is also a number of voxels
+        elif len(text) >= _SHORTEST.get(meaning, _SHORTEST_OTHER):
             yield text
-        elif element.VR in ("DA", "DT") and len(text) >= 8:
-            yield from {text, text[:8]}
-        elif element.VR == "TM" and len(text) > 6:
-            yield text
-        elif element.keyword in _NUMBERS and len(text) >= _SHORTEST_NUMBER:
-            yield text
-        elif element.keyword in _PHRASES and len(text) >= _SHORTEST_PHRASE:
-            yield text
+            if element.VR == "DT" and len(text) > 8:
+                yield text[:8]
 
 
 def _texts(element: Any) -> list[str]:

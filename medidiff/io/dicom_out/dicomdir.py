@@ -5,20 +5,34 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.fileset import FileSet, RecordNode
 
 from medidiff.errors import InputError, OutputError
+from medidiff.io.dicom_out.directory_records import KEYS, Image, write_directory
 from medidiff.io.dicom_out.headers import quiet_pydicom
-from medidiff.io.dicom_out.uids import derived_uid
 
 _ROOT = "PT*"
-_NO_DATE, _NO_TIME, _NO_ID = "19000101", "000000", "1"
-"""A study's record needs a date, a time and an id (type 1). The images themselves keep theirs empty."""
+
+
+@dataclass(frozen=True)
+class _Found:
+    """An image, where it lies now, and what it is sorted by."""
+
+    path: Path
+    header: Dataset
+
+    @property
+    def key(self) -> tuple[str, str, int, str, int, str]:
+        """Patient, study, series, image."""
+        header = self.header
+        return (
+            str(header.PatientID), str(header.StudyInstanceUID), int(header.SeriesNumber or 0),
+            str(header.SeriesInstanceUID), int(header.InstanceNumber or 0), str(header.SOPInstanceUID),
+        )  # fmt: skip
 
 
 def write_dicomdir(folder: Path) -> Path:
@@ -43,94 +57,72 @@ def write_dicomdir(folder: Path) -> Path:
     old = sorted(path for path in folder.glob(f"{_ROOT}/ST*/SE*/IM*") if path.is_file())
     if not new:
         raise InputError(f"{folder}: no DICOM images below it. Write a series into it first.")
-    work: Path | None = None
+    images: dict[str, _Found] = {}
+    for path in (*old, *new):  # a new image replaces the older one of the same UID
+        found = _Found(path, _header(path))
+        images[str(found.header.SOPInstanceUID)] = found
     try:
-        work = Path(tempfile.mkdtemp(prefix=".dicomdir-", suffix=".partial", dir=folder))
-        _write_file_set(work, new, old)
-        _swap(folder, work, new)
+        _arrange(folder, sorted(images.values(), key=lambda found: found.key), new)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written ({error.strerror}). Choose another folder.") from error
-    finally:
-        if work is not None:
-            shutil.rmtree(work, ignore_errors=True)
     return folder / "DICOMDIR"
-
-
-def _write_file_set(work: Path, new: list[Path], old: list[Path]) -> None:
-    images: dict[str, tuple[tuple[str, str, int, str, int], Path]] = {}
-    for path in (*old, *new):  # a new image replaces the older of the same UID
-        header = _header(path)
-        key = (
-            str(header.PatientID), str(header.StudyInstanceUID), int(header.SeriesNumber or 0),
-            str(header.SeriesInstanceUID), int(header.InstanceNumber or 0),
-        )  # fmt: skip
-        images[str(header.SOPInstanceUID)] = (key, path)
-    file_set = FileSet()
-    file_set.ID = "MEDIDIFF"
-    with quiet_pydicom():
-        for _, path in sorted(images.values()):
-            image = dcmread(path)
-            file_set.add_custom(image, _records(image))
-        file_set.UID = derived_uid("file-set", *sorted(images))
-        file_set.write(work)
 
 
 def _header(path: Path) -> Dataset:
     try:
         with quiet_pydicom():
-            header = dcmread(path, stop_before_pixels=True)
+            header = dcmread(path, stop_before_pixels=True, specific_tags=list(KEYS))
         for keyword in ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber", "InstanceNumber"):
             header[keyword]
-    except OSError:
-        raise
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}).") from error
     except Exception as error:  # a file that is no image of ours may raise anything
         raise InputError(f"{path.name}: not a DICOM image that medidiff wrote. Move it out of the folder.") from error
     return header
 
 
-def _records(image: Dataset) -> RecordNode:
-    """Patient, study, series and image record, each above the next; returns the image's."""
-    patient = {"PatientName": image.get("PatientName"), "PatientID": image.PatientID}
-    study = {
-        "StudyDate": image.get("StudyDate") or _NO_DATE,
-        "StudyTime": image.get("StudyTime") or _NO_TIME,
-        "StudyDescription": image.get("StudyDescription", ""),
-        "StudyInstanceUID": image.StudyInstanceUID,
-        "StudyID": image.get("StudyID") or _NO_ID,
-        "AccessionNumber": image.get("AccessionNumber", ""),
-    }
-    series = {key: image[key].value for key in ("Modality", "SeriesInstanceUID", "SeriesNumber")}
-    node = _record("PATIENT", patient, image, None)
-    node = _record("STUDY", study, image, node)
-    node = _record("SERIES", series, image, node)
-    instance = {"InstanceNumber": image.InstanceNumber, "ReferencedSOPInstanceUIDInFile": image.SOPInstanceUID}
-    return _record("IMAGE", instance, image, node)
+def _arrange(folder: Path, images: list[_Found], new: list[Path]) -> None:
+    """Build the tree beside the old one, from links to the images, then change places."""
+    work = Path(tempfile.mkdtemp(prefix=".dicomdir-", suffix=".partial", dir=folder))
+    try:
+        placed = [Image(name, found.header) for name, found in zip(_names(images), images, strict=True)]
+        for image, found in zip(placed, images, strict=True):
+            target = work.joinpath(*image.file_id)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _link(found.path, target)
+        write_directory(work / "DICOMDIR", placed)
+        before = work / "before"
+        before.mkdir()
+        for path in (*folder.glob(_ROOT), folder / "DICOMDIR"):
+            if path.exists():
+                os.replace(path, before / path.name)
+        for path in (*sorted(work.glob(_ROOT)), work / "DICOMDIR"):
+            os.replace(path, folder / path.name)
+        for path in new:
+            path.unlink()
+            if path.parent != folder and not any(path.parent.iterdir()):
+                path.parent.rmdir()
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
 
 
-def _record(kind: str, values: dict[str, Any], image: Dataset, above: RecordNode | None) -> RecordNode:
-    record = Dataset()
-    record.DirectoryRecordType = kind
-    if "SpecificCharacterSet" in image:
-        record.SpecificCharacterSet = image.SpecificCharacterSet
-    for keyword, value in values.items():
-        setattr(record, keyword, value)
-    node = RecordNode(record)
-    if above is not None:
-        node.parent = above
-    return node
+def _names(images: list[_Found]) -> list[tuple[str, ...]]:
+    """File ids: numbered within the patient, the study and the series."""
+    names: list[tuple[str, ...]] = []
+    last: tuple[object, ...] = ()
+    numbers = [0, 0, 0, 0]
+    for found in images:
+        key = (found.key[0], found.key[1], found.key[3], found.key[5])
+        if last:
+            level = next(i for i in range(4) if key[i] != last[i])
+            numbers = [*numbers[:level], numbers[level] + 1, *[0] * (3 - level)]
+        last = key
+        names.append(tuple(f"{kind}{n:06d}" for kind, n in zip(("PT", "ST", "SE", "IM"), numbers, strict=True)))
+    return names
 
 
-def _swap(folder: Path, work: Path, new: list[Path]) -> None:
-    """Put the complete file-set in the place of the older one and of the images it was made from."""
-    before = work / "before"
-    before.mkdir()
-    for path in (*folder.glob(_ROOT), folder / "DICOMDIR"):
-        if path.exists():
-            os.replace(path, before / path.name)
-    for path in sorted(work.glob(_ROOT)):
-        os.replace(path, folder / path.name)
-    os.replace(work / "DICOMDIR", folder / "DICOMDIR")
-    for path in new:
-        path.unlink()
-        if path.parent != folder and not any(path.parent.iterdir()):
-            path.parent.rmdir()
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without hard links, such as a stick's
+        shutil.copyfile(source, target)

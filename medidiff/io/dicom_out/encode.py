@@ -85,7 +85,8 @@ def choose_scale(
             return Scale(scale.slope, scale.intercept, scale.signed, error)
     scale = _over_range(lowest, highest, signed=modality == "CT")
     error = _largest(scale, data, float("inf"))
-    if not np.isfinite(error) or (noise_std and error > noise_std / _VISIBLE):
+    # More than a step: the range is so far from zero that 16 characters cannot say where it starts.
+    if error > float(scale.slope) or (noise_std and error > noise_std / _VISIBLE):
         raise OutputError(
             f"DICOM: the values from {lowest:g} to {highest:g} do not fit 16 bits without visible steps. "
             "Use --format nifti."
@@ -102,8 +103,8 @@ def decimal_string(value: float) -> str:
 
 
 def _rounding(scale: Scale, lowest: float, highest: float) -> float:
-    """Values read as float32 are off by half a unit in the last place; a thousandth of a step is never a value."""
-    return float(scale.slope) * 1e-3 + 2.0**-23 * max(abs(lowest), abs(highest))
+    """How far float32 arithmetic, in which the scan was read, may lie from slope * stored + intercept."""
+    return 2.0**-23 * (max(abs(lowest), abs(highest)) + abs(float(scale.intercept)))
 
 
 def _largest(scale: Scale, data: np.ndarray, enough: float) -> float:

@@ -124,7 +124,7 @@ def _fill_plane(image: Dataset, layout: Layout, k: int) -> None:
     if "ImagePositionPatient" not in image:
         image.ImagePositionPatient = [decimal_string(v) for v in layout.position_mm(k)]
     if "SliceThickness" not in image:
-        image.SliceThickness = decimal_string(slices_mm)
+        image.SliceThickness = decimal_string(round(slices_mm, 6))
     if image.Modality == "MR":  # CT Image Storage has no such attribute
         image.SpacingBetweenSlices = decimal_string(round(slices_mm, 6))
 

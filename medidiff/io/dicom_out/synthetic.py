@@ -63,7 +63,7 @@ def _images(layout: Layout, texts: SeriesTexts, synthesis: Synthesis) -> Iterato
     for k in range(layout.slices):
         image = start_image(texts.modality, synthesis.body_part)
         image.PatientName, image.PatientID = f"SYNTHETIC^{number}", f"SYNTH-{number}"
-        image.SyntheticData = "YES"
+        image.SyntheticData, image.PatientPosition = "YES", "HFS"
         fill_image(image, texts, layout, k, derived_uid("image", texts.series_uid, str(k)))
         window.write(image)
         yield image

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, MRImageStorage
+from pydicom.uid import UID, CTImageStorage, ExplicitVRBigEndian, ExplicitVRLittleEndian, MRImageStorage
+from pydicom.valuerep import format_number_as_ds
 
 from medidiff.geometry import lps_to_ras
 from medidiff.io.dicom.model import Candidate, Facts, FileRef, PixelForm, Plane, SeriesFacts, Stacking
@@ -76,9 +77,9 @@ def make_series(
             ds.RepetitionTime, ds.EchoTime, ds.EchoTrainLength = "500", "9.5", "1"
         ds.SliceThickness = "3"
         ds.PixelSpacing = [spacing_mm[1], spacing_mm[0]]
-        ds.ImageOrientationPatient = [pydicom.valuerep.format_number_as_ds(v) for v in turn[:, :2].T.reshape(-1)]
+        ds.ImageOrientationPatient = [format_number_as_ds(v) for v in turn[:, :2].T.reshape(-1)]
         position = np.array([-101.25, 33.5, -402.125]) + k * spacing_mm[2] * turn[:, 2]
-        ds.ImagePositionPatient = [pydicom.valuerep.format_number_as_ds(float(v)) for v in position]
+        ds.ImagePositionPatient = [format_number_as_ds(float(v)) for v in position]
         ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"
         ds.Rows, ds.Columns = shape[1], shape[0]
         ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 16, 12, 11, int(signed)
@@ -94,10 +95,10 @@ def make_series(
                 del ds[keyword]
             else:
                 setattr(ds, keyword, value)
-        order = ">" if syntax == pydicom.uid.ExplicitVRBigEndian else "<"
+        order = ">" if syntax == ExplicitVRBigEndian else "<"
         plane = np.ascontiguousarray(stored[:, :, k].T.astype(f"{order}{'i' if signed else 'u'}2"))
         ds.file_meta = FileMetaDataset()
-        ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian if _compressed(syntax) else syntax
+        ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian if _compressed(syntax) else UID(syntax)
         ds.add_new("PixelData", "OW", plane.tobytes())
         if _compressed(syntax):
             ds.compress(syntax, generate_instance_uid=False)
@@ -108,7 +109,7 @@ def make_series(
 
 
 def _compressed(syntax: str) -> bool:
-    return pydicom.uid.UID(syntax).is_compressed
+    return UID(syntax).is_compressed
 
 
 def candidate_from(paths: Sequence[Path]) -> Candidate:
@@ -123,11 +124,12 @@ def candidate_from(paths: Sequence[Path]) -> Candidate:
     assert first is not None
     normal = np.cross(first[:3], first[3:])
     planes = [plane for plane in planes if plane.orientation_lps == first]
-    unique = {round(float(np.dot(normal, p.position_lps_mm)), 3): p for p in reversed(planes)}  # one time, one echo
+    # one time, one echo
+    unique = {round(float(normal @ np.array(p.position_lps_mm)), 3): p for p in reversed(planes)}
     planes = [unique[key] for key in sorted(unique)]
     positions = np.array([plane.position_lps_mm for plane in planes])
     affine = np.eye(4)
-    rows_mm, columns_mm = planes[0].spacing_mm
+    rows_mm, columns_mm = planes[0].spacing_mm or (0.0, 0.0)
     affine[:3, 0], affine[:3, 1] = np.array(first[:3]) * columns_mm, np.array(first[3:]) * rows_mm
     affine[:3, 2] = (positions[-1] - positions[0]) / (len(planes) - 1)
     affine[:3, 3] = positions[0]
@@ -159,11 +161,12 @@ def _plane(path: Path, ds: Dataset, frame: int) -> Plane:
         int(ds.HighBit), bool(ds.PixelRepresentation),
     )  # fmt: skip
     rows_mm, columns_mm = (float(v) for v in get("PixelSpacing"))
+    x, y, z = (float(v) for v in get("ImagePositionPatient"))
     return Plane(
         FileRef(path, label=path.name), frame, frames, str(ds.SOPClassUID), str(ds.SOPInstanceUID), None, int(ds.Rows),
         int(ds.Columns), form, float(get("RescaleSlope", 1)), float(get("RescaleIntercept", 0)), "",
         (rows_mm, columns_mm), tuple(float(v) for v in get("ImageOrientationPatient")),
-        tuple(float(v) for v in get("ImagePositionPatient")), float(get("SliceThickness") or 0) or None, None, Facts(),
+        (x, y, z), float(get("SliceThickness") or 0) or None, None, Facts(),
     )  # fmt: skip
 
 
