@@ -1,7 +1,7 @@
 """The commands of the documents, run as they stand there.
 
 Every line `$ medidiff ...` in a fence tagged `console` is run, page by page and in order, in a folder that holds
-`scan.nii.gz`, `mask.nii.gz` and `scans/` with two more.
+`scan.nii.gz`, `mask.nii.gz`, `scans/` with two more and `dicom/` with a series.
 """
 
 import os
@@ -17,6 +17,8 @@ import pytest
 
 from medidiff.io import write_nifti
 from medidiff.volume import Volume
+
+from .cli.dicom_files import make_series
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ["README.md", "docs/cli.md"]
@@ -55,6 +57,7 @@ def place(tmp_path: Path) -> Path:
     make_scan(tmp_path / "scan.nii.gz", 0)
     make_scan(tmp_path / "scans" / "a.nii.gz", 1)
     make_scan(tmp_path / "scans" / "b.nii.gz", 2)
+    make_series(tmp_path / "dicom", shape=(24, 22), slices=18)
     mask = np.zeros((24, 22, 18), np.uint8)
     mask[8:13, 8:13, 6:10] = 1
     write_nifti(Volume.from_array(mask, (1, 1, 1.5)), tmp_path / "mask.nii.gz")

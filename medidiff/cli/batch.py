@@ -13,7 +13,7 @@ from medidiff.cli.discover import Aside
 from medidiff.cli.entries import Entry
 from medidiff.cli.input_choice import InputChoice
 from medidiff.cli.jobs import Job, check_collisions
-from medidiff.cli.outcome import failure_of, warn
+from medidiff.cli.outcome import failure_of, say, warn
 from medidiff.cli.output_choice import OutputChoice
 from medidiff.cli.progress import Progress
 from medidiff.cli.sidecar import difference, is_whole, make_request, read_record
@@ -172,9 +172,11 @@ def _warn_of(job: Job, text: str) -> None:
 
 
 def _set_aside(one: Aside) -> Entry:
-    """A refused scan is a failure and told at once; what never was a volume is only counted."""
+    """A refused scan is a failure; what never was a volume is told and does not count."""
     if one.error is None:
-        return Entry(one.label, one.label, "skipped", reason=one.reason)
+        entry = Entry(one.label, one.label, "skipped", reason=one.reason)
+        say(entry.line())
+        return entry
     failure = failure_of(one.error)
-    warn(f"{one.label}: {failure.message}")
+    warn(failure.message)
     return Entry(one.label, one.label, "failed", failure=failure)

@@ -98,7 +98,7 @@ def _folder(root: Path, choice: InputChoice, apart: bool) -> Found:
     dicom = looks_like_dicom(root)
     if scans and dicom:
         raise UsageError(
-            f"{root}: holds {len(scans)} NIfTI files and DICOM too, so it is not clear what is meant. Give the NIfTI "
+            f"IN: holds {len(scans)} NIfTI files and DICOM too, so it is not clear what is meant. Give the NIfTI "
             "files or the DICOM files in a folder of their own."
         )
     if dicom:

@@ -151,9 +151,9 @@ def _listed(groups: Sequence[Sequence[Candidate]], choice: InputChoice) -> str:
     for group in groups[:_MOST_LISTED]:
         first = group[0]
         number = "-" if first.series.number is None else str(first.series.number)
-        slices = f"{first.stacking.shape[2] if first.stacking else len(first.planes)} slices"
+        slices = f"{len(first.planes)} slices"
         part = first.part if len(group) == 1 else f"4D, {len(group)} volumes"
-        state = "refused: " + str(first.refusal.message) if first.refusal and not _allowed(first, choice) else ""
+        state = f"refused: {first.refusal.message}" if first.refusal and not _allowed(first, choice) else ""
         words = [first.id if len(group) == 1 else first.stack, first.series.modality or "-", f"series {number}"]
         lines.append("  " + "  ".join([*words, slices, *filter(None, [part, state])]))
     if len(groups) > _MOST_LISTED:

@@ -8,16 +8,22 @@ from typing import Annotated
 import typer
 
 from medidiff.cli.options import (
+    DeidentifyOption,
     DeviceOption,
     DryRunOption,
+    FormatOption,
     JsonOption,
+    KeepIdsOption,
     MaxGbOption,
+    ModalityOption,
     OverwriteOption,
     PrecisionOption,
     PriorOption,
     ReportOption,
     SeedOption,
+    SeriesOption,
     ThreadsOption,
+    TiltOption,
 )
 from medidiff.cli.outcome import verb
 from medidiff.errors import UsageError
@@ -25,7 +31,9 @@ from medidiff.errors import UsageError
 
 @verb
 def inpaint(
-    source: Annotated[Path, typer.Argument(metavar="SCAN", help="NIfTI file.", show_default=False)],
+    source: Annotated[
+        Path, typer.Argument(metavar="SCAN", help="NIfTI file; DICOM folder, zip or DICOMDIR.", show_default=False)
+    ],
     mask: Annotated[
         Path, typer.Option("--mask", "-m", metavar="M", help="NIfTI file on the scan's grid; not 0 is filled.")
     ],
@@ -48,6 +56,12 @@ def inpaint(
         ),
     ] = "",
     report: ReportOption = False,
+    series: SeriesOption = None,
+    modality: ModalityOption = "",
+    resample_tilt: TiltOption = False,
+    form: FormatOption = "same",
+    deidentify: DeidentifyOption = False,
+    keep_ids: KeepIdsOption = False,
     prior: PriorOption = "general",
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
@@ -68,11 +82,15 @@ def inpaint(
       medidiff inpaint scan.nii.gz --mask hole.nii.gz -o filled.nii.gz
       medidiff inpaint scan.nii.gz --mask hole.nii.gz -o filled.nii.gz --seed 7 --report
     """
-    if source.is_dir():
+    from medidiff.io.dicom.files import looks_like_dicom
+
+    if source.is_dir() and not looks_like_dicom(source):
         raise UsageError(f"{source}: is a folder. `medidiff inpaint` takes one scan and its mask.")
     from medidiff.cli.choices import Machine, PriorChoice, parse_save
     from medidiff.cli.inpaint_task import InpaintTask
+    from medidiff.cli.input_choice import InputChoice
     from medidiff.cli.noise_choice import NoiseChoice
+    from medidiff.cli.output_choice import OutputChoice
     from medidiff.cli.run import run_task
 
     machine = Machine(device=device, precision=precision, threads=threads, max_gb=max_gb)
@@ -80,4 +98,6 @@ def inpaint(
         PriorChoice(prior), mask, NoiseChoice(noise, noise_std), fillings=samples, seed=seed,
         save=parse_save(save), report=report, machine=machine,
     )  # fmt: skip
-    run_task(task, source, output, overwrite=overwrite, dry_run=dry_run, as_json=as_json)
+    given = InputChoice(series=series, modality=modality, resample_tilt=resample_tilt, keep_ids=keep_ids)
+    wanted = OutputChoice(form=form, deidentify=deidentify)
+    run_task(task, source, output, given, wanted, overwrite=overwrite, dry_run=dry_run, as_json=as_json)

@@ -34,6 +34,17 @@ class OutputChoice:
         if self.form not in FORMS:
             raise UsageError(f"--format {self.form}: must be {', '.join(FORMS)}.")
 
+    def check(self, from_dicom: bool, to_dicom: bool) -> None:
+        """Refuse what has no meaning between these two formats.
+
+        Raises:
+            UsageError: An option that only another format has.
+        """
+        if self.like is not None and (from_dicom or not to_dicom):
+            raise UsageError("--like: is for a NIfTI scan that becomes DICOM (--format dicom). Leave it out.")
+        if self.dicomdir and not to_dicom:
+            raise UsageError("--dicomdir: the output is NIfTI. Give --format dicom, or leave it out.")
+
     def settings(self) -> dict[str, Any]:
         """What of it decides what is written; what was left out is not named."""
         said = {"format": "" if self.form == "same" else self.form, "deidentify": self.deidentify}

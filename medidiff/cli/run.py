@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import typer
 
 from medidiff.cli.batch import Batch
-from medidiff.cli.discover import discover
+from medidiff.cli.disc import check_disc, write_disc
+from medidiff.cli.discover import Found, discover
 from medidiff.cli.entries import Entry, summary
 from medidiff.cli.input_choice import InputChoice
-from medidiff.cli.jobs import plan, writes_dicom
+from medidiff.cli.jobs import Job, plan, writes_dicom
 from medidiff.cli.outcome import emit_json, failure_of, say, stop
 from medidiff.cli.output_choice import OutputChoice
 from medidiff.cli.task import Task
@@ -46,8 +48,7 @@ def run_task(
     given, wanted = given or InputChoice(), wanted or OutputChoice()
     found = discover(source, given, task.name, apart=writes_dicom(output, wanted.form))
     jobs = plan(found, output, wanted.form)
-    if found.kind == "bids":
-        check_output_root(Path(output), source)
+    _check_places(found, jobs, output, wanted, overwrite)
     if found.many:
         task.check_settings()
     if dry_run:
@@ -62,24 +63,44 @@ def run_task(
         at_work = [Entry.of(job, "failed", failure=failure) for job in batch.at_work]
         stop(failure, as_json, summary([*batch.entries, *at_work]))
     told = summary(entries, dry_run)
-    if found.kind == "bids" and told["done"] and not dry_run:
-        write_dataset_description(Path(output), source)
+    if not dry_run:
+        _finish(found, jobs, entries, output, wanted)
     if as_json:
         emit_json(told)
     elif found.many:
         words = {"done": "would be done" if dry_run else "done", "skipped": "skipped", "failed": "failed"}
         typer.echo(f"{output}: " + ", ".join(f"{told[key]} {word}" for key, word in words.items() if told[key]))
     else:
-        typer.echo("\n".join(_describe(entry, task) for entry in entries))
+        typer.echo("\n".join(_describe(entry, task) for entry in entries if not entry.reason))
     if told["exit_code"]:
-        say(f"error: {told['failed']} of {len(entries)} scans failed; each is named above.")
+        of = sum(not entry.reason for entry in entries)
+        say(f"error: {told['failed']} of {of} scans failed; each is named above.")
         raise typer.Exit(told["exit_code"])
+
+
+def _check_places(found: Found, jobs: Sequence[Job], output: str, wanted: OutputChoice, overwrite: bool) -> None:
+    """Refuse, before the work, outputs that go where they must not."""
+    wanted.check(found.kind == "dicom", any(job.form == "dicom" for job in jobs))
+    if found.kind == "bids":
+        check_output_root(Path(output), found.root)
+    if wanted.dicomdir:
+        check_disc(Path(output), overwrite)
+
+
+def _finish(found: Found, jobs: Sequence[Job], entries: Sequence[Entry], output: str, wanted: OutputChoice) -> None:
+    """What belongs to the outputs of a run together, and what a person must know who passes them on."""
+    made = {entry.output for entry in entries if entry.record}
+    series = [job.target for job in jobs if job.form == "dicom" and str(job.target) in made]
+    if found.kind == "bids" and made:
+        write_dataset_description(Path(output), found.root)
+    if series and wanted.dicomdir:
+        say(f"{write_disc(Path(output), series)}: {len(series)} series with a DICOMDIR")
+    if series and not wanted.deidentify and (found.kind == "dicom" or wanted.like is not None):
+        say("note: the new DICOM series keep the patient's identity, for the PACS. --deidentify removes it.")
 
 
 def _describe(entry: Entry, task: Task) -> str:
     if not entry.record:
-        if entry.reason:
-            return entry.line()
         prior = f", with prior {task.prior['name']} {task.prior['hash'][:12]}" if task.prior else ""
         return f"{entry.label}: {entry.status}, as {entry.output}{prior}"
     result = entry.record["result"]
