@@ -112,7 +112,11 @@ def _report_identifiers(folder: Path, keep_ids: bool, as_json: bool) -> None:
     if not as_json:
         typer.echo("\n".join(phi_lines(report, name, keep_ids)))
     if not report.looked_at:
-        stop(Failure(f"{name}: no DICOM, NIfTI or JSON file that can be read.", InputError.exit_code), as_json, told)
+        stop(
+            Failure(f"{name}: no DICOM, NIfTI, JSON or .tsv file that can be read.", InputError.exit_code),
+            as_json,
+            told,
+        )
     if as_json:
         emit_json(told)
 

@@ -18,7 +18,7 @@ def phi_dict(report: IdentityReport, name: str, keep_ids: bool) -> dict[str, Any
     """For --json; the values only where they were asked for."""
     return {
         "input": name,
-        "looked_at": {kind: report.looked_at.get(kind, 0) for kind in ("DICOM", "NIfTI", "JSON")},
+        "looked_at": {kind: report.looked_at.get(kind, 0) for kind in ("DICOM", "NIfTI", "JSON", "table")},
         "unreadable": list(report.unreadable),
         "identity_removed": report.removed,
         "findings": [

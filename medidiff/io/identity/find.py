@@ -14,16 +14,16 @@ from medidiff.io.dicom.model import FileRef
 from medidiff.io.identity.attributes import MEANINGS
 from medidiff.io.identity.redact import redact_path
 from medidiff.io.identity.traces_dicom import BURNED_IN, FACE, Trace, traces_of_dicom
-from medidiff.io.identity.traces_nifti import traces_of_json, traces_of_nifti
+from medidiff.io.identity.traces_nifti import traces_of_json, traces_of_nifti, traces_of_table
 from medidiff.io.nifti_header import NIFTI_SUFFIXES
 
-Medium = Literal["DICOM", "NIfTI", "JSON", "name"]
+Medium = Literal["DICOM", "NIfTI", "JSON", "table", "name"]
 
 IN_A_NAME = "name of a file or folder"
 
 _ORDER = (BURNED_IN, FACE, IN_A_NAME, *MEANINGS)
 _IN_PATHS = ("patient's name", "number of the patient", "date or time", "staff")  # what people name folders after
-_DATE_DIGITS = 8
+_DATE_DIGITS, _DATE_LENGTH = 8, 10  # 20190131, or 2019-01-31 with what follows
 _HEAD_BYTES = 512
 _LONGEST_IN_A_PATH = 64
 
@@ -53,7 +53,7 @@ class IdentityReport:
 
     Args:
         findings: The most telling first.
-        looked_at: Files of each kind that were looked at: "DICOM", "NIfTI", "JSON".
+        looked_at: Files of each kind that were looked at: "DICOM", "NIfTI", "JSON", "table".
         unreadable: Labels of files that could not be looked at, redacted.
         removed: DICOM files that say that identity was removed from them.
         identifiers: What was found, for redaction.
@@ -67,7 +67,7 @@ class IdentityReport:
 
 
 def find_identifiers(root: Path, progress: Callable[[int, int], None] | None = None) -> IdentityReport:
-    """Look into every DICOM header, NIfTI header and JSON file below `root`, and at the names of all files.
+    """Look into every DICOM and NIfTI header, JSON file and .tsv table below `root`, and at the names of all files.
 
     The pixels are not read: of text in them, and of faces, only what the header lets one fear is told.
 
@@ -123,6 +123,8 @@ def _look_into(file: FileRef) -> tuple[Medium | None, Iterable[Trace], bool]:
             return "NIfTI", traces_of_nifti(stream, file.label), False
         if name.endswith(".json"):
             return "JSON", traces_of_json(stream, file.label), False
+        if name.endswith(".tsv"):
+            return "table", traces_of_table(stream, file.label), False
         if not has_dicom_start(stream.read(_HEAD_BYTES)):
             return None, (), False
         stream.seek(0)
@@ -138,8 +140,10 @@ def _identifiers(found: Iterable[tuple[str, str]]) -> frozenset[str]:
             continue
         if meaning != "date or time":
             taken.add(value)
-        elif value[:_DATE_DIGITS].isdigit() and len(value[:_DATE_DIGITS]) == _DATE_DIGITS:
-            taken.add(value[:_DATE_DIGITS])
+        else:
+            digits = "".join(c for c in value[:_DATE_LENGTH] if c.isdigit())[:_DATE_DIGITS]
+            if len(digits) == _DATE_DIGITS:
+                taken.add(digits)
     return frozenset(taken)
 
 

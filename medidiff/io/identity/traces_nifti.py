@@ -1,8 +1,10 @@
-"""What a NIfTI header, or the JSON beside a scan, says about a person."""
+"""What a NIfTI header, or the JSON and the tables beside a scan, say about a person."""
 
 from __future__ import annotations
 
+import csv
 import gzip
+import io
 import json
 import struct
 import zlib
@@ -23,6 +25,17 @@ _EXTENSIONS = {2: "DICOM", 4: "AFNI", 6: "comment", 8: "XCEDE", 10: "JIM", 12: "
 _LARGEST_EXTENSION = 1 << 24
 _LARGEST_JSON = 1 << 24
 _DEEPEST = 8
+_LARGEST_TABLE = 1 << 26
+# Columns of BIDS' participants and scans tables, and what people call such columns elsewhere.
+_COLUMNS: dict[str, str] = {
+    "acqtime": "date or time", "dob": "date or time", "birthdate": "date or time", "dateofbirth": "date or time",
+    "birthday": "date or time", "scandate": "date or time", "studydate": "date or time", "date": "date or time",
+    "name": "patient's name", "surname": "patient's name", "firstname": "patient's name", "lastname": "patient's name",
+    "fullname": "patient's name", "mrn": "number of the patient", "hospitalid": "number of the patient",
+    "accession": "number of the patient", "address": "about the patient", "email": "about the patient",
+    "phone": "about the patient", "age": "about the patient", "sex": "about the patient", "gender": "about the patient",
+    "site": "institution", "hospital": "institution", "comments": "free text", "notes": "free text",
+}  # fmt: skip
 
 
 def traces_of_nifti(stream: BinaryIO, name: str) -> list[Trace]:
@@ -57,6 +70,38 @@ def traces_of_json(stream: BinaryIO, name: str) -> list[Trace]:
         return list(_keys(json.loads(text), 0))
     except (ValueError, RecursionError) as error:
         raise InputError(f"{name}: no JSON that can be read. Look into it yourself.") from error
+
+
+def traces_of_table(stream: BinaryIO, name: str) -> list[Trace]:
+    """Look through the columns of a tab-separated table, as BIDS keeps beside the scans.
+
+    Raises:
+        InputError: Not text, or larger than 64 MiB.
+    """
+    block = stream.read(_LARGEST_TABLE + 1)
+    try:
+        if len(block) > _LARGEST_TABLE:
+            raise ValueError
+        rows = list(csv.DictReader(io.StringIO(block.decode("utf-8-sig")), delimiter="\t"))
+    except (ValueError, csv.Error) as error:
+        raise InputError(f"{name}: no table that can be read. Look into it yourself.") from error
+    return [
+        Trace(meaning, f"column {column}", value)
+        for row in rows
+        for column, value in row.items()
+        if isinstance(column, str) and isinstance(value, str) and value.strip() not in ("", "n/a")
+        if (meaning := _meaning_of_column(column)) is not None
+    ]
+
+
+def _meaning_of_column(column: str) -> str | None:
+    plain = "".join(c for c in column.lower() if c.isalnum())
+    if plain in _COLUMNS:
+        return _COLUMNS[plain]
+    from pydicom.datadict import dictionary_VR, tag_for_keyword
+
+    tag = tag_for_keyword(column)
+    return meaning_of(column, dictionary_VR(tag), tag >> 16) if tag is not None else None
 
 
 def _header(stream: Any, name: str) -> Iterator[Trace]:

@@ -127,6 +127,23 @@ def test_json_beside_a_scan(tmp_path: Path) -> None:
     assert where(report, IN_A_NAME) == {"[id]...": 1}
 
 
+def test_tables_beside_scans(tmp_path: Path) -> None:
+    (tmp_path / "participants.tsv").write_text(
+        "participant_id\tage\tDate of Birth\tPatientName\tgroup\nsub-1\t30\tn/a\tZq\tx\n"
+    )
+    (tmp_path / "sub-1_scans.tsv").write_text("filename\tacq_time\nanat/x.nii.gz\t2019-01-31T10:00:00\n")
+    (tmp_path / "on 31.01.2019").mkdir()
+    (tmp_path / "on 31.01.2019" / "x").write_text("")
+    (tmp_path / "bad.tsv").write_bytes(b"\xff\xfe\x00\n")
+    report = find_identifiers(tmp_path)
+    assert {(found.where, found.meaning) for found in report.findings} == {
+        ("column age", "about the patient"), ("column PatientName", "patient's name"),
+        ("column acq_time", "date or time"), ("on [id]/...", IN_A_NAME),
+    }  # fmt: skip
+    assert report.looked_at == {"table": 2}
+    assert report.unreadable == ("bad.tsv",)
+
+
 def test_what_cannot_be_looked_into_is_named(tmp_path: Path) -> None:
     planted = plant(tmp_path)
     (tmp_path / "Zqfamily_Zqgiven" / "x.nii.gz").write_bytes(gzip.compress(b"nothing"))
