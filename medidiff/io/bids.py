@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from medidiff.errors import InputError, UsageError
+from medidiff.io.gradients import gradient_paths
 from medidiff.io.json_sidecar import Sidecar, read_json
 
 DESCRIPTION = "dataset_description.json"
@@ -137,14 +138,31 @@ def inherited_sidecar(scan: BidsScan) -> Sidecar:
     """
     values: dict[str, Any] = {}
     warnings: list[str] = []
-    below = scan.path.parent.relative_to(scan.root).parts
-    for depth in range(len(below) + 1):
-        applying = [file for file in _json_files(scan.root.joinpath(*below[:depth])) if _applies(file, scan)]
-        for file in sorted(applying, key=lambda file: (file.name.count("_"), file.name)):
-            found = read_json(file)
-            values |= found.values
-            warnings += found.warnings
+    for file in _inherited(scan, ".json"):
+        found = read_json(file)
+        values |= found.values
+        warnings += found.warnings
     return Sidecar(values, tuple(warnings))
+
+
+def inherited_gradients(scan: BidsScan) -> tuple[Path, Path]:
+    """The .bval and .bvec of a scan: the deepest that apply, or, where none does, their names beside it."""
+    beside = gradient_paths(scan.path)
+    bval, bvec = (
+        next(reversed(_inherited(scan, ending)), default)
+        for ending, default in zip((".bval", ".bvec"), beside, strict=True)
+    )
+    return bval, bvec
+
+
+def _inherited(scan: BidsScan, extension: str) -> list[Path]:
+    """Files that apply to a scan, from the top of the dataset to its own folder, in each the most specific last."""
+    below = scan.path.parent.relative_to(scan.root).parts
+    applying: list[Path] = []
+    for depth in range(len(below) + 1):
+        files = [path for path in _files(scan.root.joinpath(*below[:depth])) if _applies(path, scan, extension)]
+        applying += sorted(files, key=lambda path: (path.name.count("_"), path.name))
+    return applying
 
 
 def _subjects(root: Path) -> dict[str, Path]:
@@ -166,14 +184,11 @@ def _scans_below(root: Path, subject: Path) -> Iterator[BidsScan]:
                     yield BidsScan(path, root, parsed[0], datatype, parsed[1])
 
 
-def _applies(file: Path, scan: BidsScan) -> bool:
-    *parts, suffix = file.name.removesuffix(".json").split("_")
-    have = {f"{key}-{label}" for key, label in scan.entities}
-    return suffix == scan.suffix and set(parts) <= have
-
-
-def _json_files(folder: Path) -> list[Path]:
-    return [path for path in _files(folder) if path.name.endswith(".json")]
+def _applies(file: Path, scan: BidsScan, extension: str) -> bool:
+    if not file.name.endswith(extension):
+        return False
+    *parts, suffix = file.name.removesuffix(extension).split("_")
+    return suffix == scan.suffix and set(parts) <= {f"{key}-{label}" for key, label in scan.entities}
 
 
 def _folders(folder: Path) -> list[Path]:

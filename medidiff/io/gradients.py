@@ -53,12 +53,13 @@ def gradient_paths(path: Path) -> tuple[Path, Path]:
     return path.with_name(f"{stem}.bval"), path.with_name(f"{stem}.bvec")
 
 
-def read_gradients(path: Path, frames: int) -> Gradients | None:
+def read_gradients(path: Path, frames: int, files: tuple[Path, Path] | None = None) -> Gradients | None:
     """The .bval and .bvec beside a NIfTI file.
 
     Args:
         path: The NIfTI file.
         frames: How many volumes it holds.
+        files: Its .bval and .bvec where they lie elsewhere (BIDS: `inherited_gradients`); None: beside it.
 
     Returns:
         The gradients; None where neither file is there. Three columns instead of three rows are turned round, and
@@ -68,7 +69,7 @@ def read_gradients(path: Path, frames: int) -> Gradients | None:
         InputError: One of the two is missing, a value is not a finite number, a b-value is negative, or the counts are
             not the frames'.
     """
-    bval, bvec = gradient_paths(path)
+    bval, bvec = files or gradient_paths(path)
     there = [file.name for file in (bval, bvec) if file.is_file()]
     if not there:
         return None
@@ -100,13 +101,14 @@ def write_gradients(gradients: Gradients, path: Path) -> tuple[Path, Path]:
     return bval, bvec
 
 
-def carry_gradients(source: Path, target: Path, frames: int) -> Carried:
+def carry_gradients(source: Path, target: Path, frames: int, files: tuple[Path, Path] | None = None) -> Carried:
     """Copy the .bval and .bvec beside a scan, byte for byte, beside an output that has the same frames.
 
     Args:
         source: The scan.
         target: The output: a NIfTI file's name.
         frames: How many volumes both hold.
+        files: As for `read_gradients`.
 
     Returns:
         The files written, none where the scan has none; where the scan's do not fit it, none either, with a warning.
@@ -115,15 +117,15 @@ def carry_gradients(source: Path, target: Path, frames: int) -> Carried:
         OutputError: They cannot be written.
     """
     try:
-        gradients = read_gradients(source, frames)
+        gradients = read_gradients(source, frames, files)
     except InputError as error:
         return Carried(warnings=(f"the gradients were not carried along: {error}",))
     if gradients is None:
         return Carried()
-    contents = [_content(file) for file in gradient_paths(source)]
+    contents = [_content(file) for file in files or gradient_paths(source)]
     targets = gradient_paths(target)
-    with atomic_files(*targets) as files:
-        for file, content in zip(files, contents, strict=True):
+    with atomic_files(*targets) as copies:
+        for file, content in zip(copies, contents, strict=True):
             file.write(content)
     return Carried(targets, gradients.warnings)
 

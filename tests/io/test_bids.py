@@ -20,6 +20,7 @@ from medidiff.io.bids import (
     SCANS,
     BidsScan,
     find_scans,
+    inherited_gradients,
     inherited_sidecar,
     is_bids,
     is_derivative,
@@ -33,7 +34,7 @@ from medidiff.io.bids_derivatives import (
     link_name,
     write_dataset_description,
 )
-from medidiff.io.gradients import Gradients, write_gradients
+from medidiff.io.gradients import Gradients, carry_gradients, gradient_paths, write_gradients
 from medidiff.io.nifti import write_nifti
 from medidiff.io.nifti_4d import write_nifti_4d
 from medidiff.volume import Volume
@@ -177,6 +178,22 @@ def test_json_files_are_inherited_and_the_deeper_wins(tmp_path: Path) -> None:
     (root / "task-rest_bold.json").write_text("{")
     assert "damaged" in inherited_sidecar(scan(root, names[0])).warnings[0]
     assert inherited_sidecar(scan(root, names[1])).values == {"EchoTime": 0.9}
+
+
+def test_gradients_are_inherited_and_the_deepest_is_taken(tmp_path: Path) -> None:
+    names = ["sub-01/dwi/sub-01_dwi.nii.gz", "sub-02/dwi/sub-02_dwi.nii.gz"]
+    root = dataset(tmp_path / "ds", names)
+    first, second = find_scans(root)
+    assert inherited_gradients(first) == gradient_paths(first.path)
+    assert carry_gradients(first.path, tmp_path / "out.nii.gz", 2, inherited_gradients(first)).files == ()
+    (root / "dwi.bval").write_text("0 1000\n")
+    (root / "dwi.bvec").write_text("0 1\n0 0\n0 0\n")
+    (root / "sub-01" / "sub-01_dwi.bval").write_text("0 2000\n")
+    (root / "sub-01" / "sub-01_run-2_dwi.bval").write_text("0 3000\n")
+    assert inherited_gradients(first) == (root / "sub-01" / "sub-01_dwi.bval", root / "dwi.bvec")
+    assert inherited_gradients(second) == (root / "dwi.bval", root / "dwi.bvec")
+    carried = carry_gradients(first.path, tmp_path / "out.nii.gz", 2, inherited_gradients(first))
+    assert [path.read_text() for path in carried.files] == ["0 2000\n", "0 1\n0 0\n0 0\n"]
 
 
 @pytest.mark.parametrize("name", FOUND)
