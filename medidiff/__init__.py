@@ -6,13 +6,26 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from medidiff.io.dicom.read import read_dicom
+    from medidiff.io.dicom.scan import scan_dicom
     from medidiff.io.nifti import read_nifti, write_nifti
     from medidiff.result import Result
     from medidiff.tasks import denoise, inpaint, synthesise
     from medidiff.volume import Volume
 
 __version__ = "0.1.0"
-__all__ = ["Result", "Volume", "__version__", "denoise", "inpaint", "read_nifti", "synthesise", "write_nifti"]
+__all__ = [
+    "Result",
+    "Volume",
+    "__version__",
+    "denoise",
+    "inpaint",
+    "read_dicom",
+    "read_nifti",
+    "scan_dicom",
+    "synthesise",
+    "write_nifti",
+]
 
 _HOME = {
     "denoise": "medidiff.tasks",
@@ -20,7 +33,9 @@ _HOME = {
     "synthesise": "medidiff.tasks",
     "Volume": "medidiff.volume",
     "Result": "medidiff.result",
+    "read_dicom": "medidiff.io.dicom.read",
     "read_nifti": "medidiff.io.nifti",
+    "scan_dicom": "medidiff.io.dicom.scan",
     "write_nifti": "medidiff.io.nifti",
 }
 

@@ -190,6 +190,24 @@ def _remember(header: Nifti1PairHeader, version: int, dtype: np.dtype, path: Pat
     )
 
 
+def scanner_memory(affine_ras: np.ndarray, dtype: str, slope: float, inter: float) -> NiftiMemory:
+    """What a NIfTI-1 header would say of a scan from elsewhere: mm, both forms in scanner coordinates.
+
+    Args:
+        affine_ras: Voxel index to mm.
+        dtype: Type of the stored numbers, such as "int16".
+        slope, inter: value = slope * stored + inter; float32 numbers, which is what the header holds.
+
+    Raises:
+        GeometryError: The affine does not place voxels in space.
+    """
+    header = Nifti1PairHeader()
+    header["xyzt_units"] = 2
+    _set_forms(header, Volume(np.zeros((1, 1, 1)), affine_ras), None)
+    memory = _remember(header, 1, np.dtype(dtype), Path("volume"))
+    return replace(memory, slope=slope, inter=inter, affine_ras=np.array(affine_ras, dtype=np.float64))
+
+
 def _srow(header: Nifti1PairHeader) -> np.ndarray:
     return np.array([*(header[f"srow_{axis}"] for axis in "xyz"), (0, 0, 0, 1)], dtype=np.float64)
 
