@@ -8,9 +8,12 @@ reference), C.7-8 (equipment), C.7-9 (general image), C.7-12 (contrast), C.8-3 (
 from __future__ import annotations
 
 PATIENT = ("PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex")
+IDENTITY = ("PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate")
+"""What a PACS files by: copied as it is."""
 PATIENT_STUDY = ("PatientAge", "PatientSize", "PatientWeight")
 STUDY = (
-    "StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName", "StudyID", "StudyDescription",
+    "StudyDate", "StudyTime", "TimezoneOffsetFromUTC", "AccessionNumber", "ReferringPhysicianName", "StudyID",
+    "StudyDescription",
 )  # fmt: skip
 SERIES = ("SeriesDate", "SeriesTime", "ProtocolName", "Laterality", "BodyPartExamined", "PatientPosition")
 EQUIPMENT = (
@@ -20,6 +23,7 @@ EQUIPMENT = (
 FRAME_OF_REFERENCE = ("PositionReferenceIndicator",)
 ACQUISITION = ("AcquisitionNumber", "AcquisitionDate", "AcquisitionTime", "AcquisitionDateTime", "ImageLaterality")
 CONTENT = ("ContentDate", "ContentTime")
+REMOVED = ("PatientIdentityRemoved", "DeidentificationMethod", "LongitudinalTemporalInformationModified")
 LOSSY = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
 CONTRAST = (
     "ContrastBolusAgent", "ContrastBolusRoute", "ContrastBolusVolume", "ContrastBolusTotalDose",
@@ -49,8 +53,8 @@ MR_WORDS = ("ScanOptions", "SequenceName", "ImagedNucleus", "ReceiveCoilName", "
 
 COPIED: dict[str, tuple[str, ...]] = {
     modality: (
-        *PATIENT, *PATIENT_STUDY, *STUDY, *SERIES, *EQUIPMENT, *FRAME_OF_REFERENCE, *ACQUISITION, *CONTENT, *LOSSY,
-        *CONTRAST, *image,
+        *PATIENT, *PATIENT_STUDY, *REMOVED, *STUDY, *SERIES, *EQUIPMENT, *FRAME_OF_REFERENCE, *ACQUISITION, *CONTENT,
+        *LOSSY, *CONTRAST, *image,
     )
     for modality, image in {
         "CT": (*CT_NUMBERS, *CT_WORDS),
@@ -71,7 +75,7 @@ DEIDENTIFIED: dict[str, tuple[str, ...]] = {
 PLACED = (
     "ImageType", "PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient", "SliceThickness",
     "SpacingBetweenSlices", "WindowCenter", "WindowWidth", "VOILUTFunction", "SeriesDescription", "BurnedInAnnotation",
-    "SpecificCharacterSet",
+    "SpecificCharacterSet", "DeidentificationMethodCodeSequence",
 )  # fmt: skip
 """What is read of the source and written by a rule of its own."""
 
@@ -87,6 +91,9 @@ CODES: dict[str, frozenset[str]] = {
         | {"PFDR", "PFDL", "SITTING"}
     ),
     "Laterality": frozenset({"R", "L"}),
+    "PatientSex": frozenset({"M", "F", "O"}),
+    "PatientIdentityRemoved": frozenset({"YES", "NO"}),
+    "LongitudinalTemporalInformationModified": frozenset({"UNMODIFIED", "MODIFIED", "REMOVED"}),
     "ImageLaterality": frozenset({"R", "L", "U", "B"}),
     "LossyImageCompressionMethod": frozenset({"ISO_10918_1", "ISO_14495_1", "ISO_15444_1", "ISO_13818_2"}),
 }

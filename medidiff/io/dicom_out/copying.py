@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pydicom import config
+from pydicom.charset import convert_encodings
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
+from pydicom.sequence import Sequence
 from pydicom.valuerep import validate_value
 
 from medidiff.io.dicom.model import Plane
-from medidiff.io.dicom_out.attributes import CODES, PAIRED_PARTS, PATIENT, PRESENT, PRESENT_OF
+from medidiff.io.dicom_out.attributes import CODES, IDENTITY, PAIRED_PARTS, PRESENT, PRESENT_OF, REMOVED
 from medidiff.io.dicom_out.encode import decimal_string
 
 _TYPE_VALUE_3 = {"CT": "AXIAL", "MR": "OTHER"}
@@ -27,7 +29,9 @@ def copy_attributes(image: Dataset, flat: Dataset, keywords: tuple[str, ...], mo
         modality: "CT" or "MR".
     """
     for keyword in keywords:
-        if keyword in flat and (keyword in PATIENT or _is_valid(flat[keyword])):
+        if keyword in flat and keyword in IDENTITY:
+            image[keyword] = flat.get_item(keyword)  # not decoded
+        elif keyword in flat and _is_valid(flat[keyword]):
             image[keyword] = flat[keyword]
         elif keyword in flat and flat[keyword].VR == "DS":
             _copy_numbers(image, flat, keyword)
@@ -40,8 +44,14 @@ def copy_attributes(image: Dataset, flat: Dataset, keywords: tuple[str, ...], mo
         if "InversionTime" in image and "IR" not in image["ScanningSequence"].value:
             del image.InversionTime  # allowed for inversion recovery only (type 2C)
     set_laterality(image)
-    if "SpecificCharacterSet" in flat:
+    if image.get("PatientIdentityRemoved") == "YES":
+        _copy_method(image, flat)
+    characters = None
+    if flat.get("SpecificCharacterSet"):
         image.SpecificCharacterSet = flat.SpecificCharacterSet
+        characters = convert_encodings(flat.SpecificCharacterSet)
+    # As if read in the encoding it will be written in: pydicom then writes undecoded values as they are.
+    image.set_original_encoding(False, True, characters)
 
 
 def set_laterality(image: Dataset) -> None:
@@ -68,6 +78,14 @@ def copy_geometry(image: Dataset, flat: Dataset, plane: Plane) -> None:
         image.SliceThickness = decimal_string(plane.thickness_mm)
 
 
+def set_lossy(image: Dataset, lossy: bool) -> None:
+    """What was once compressed with loss stays so; ratio and method belong to nothing else."""
+    image.LossyImageCompression = "01" if lossy else "00"
+    for keyword in ("LossyImageCompressionRatio", "LossyImageCompressionMethod"):
+        if not lossy and keyword in image:
+            del image[keyword]
+
+
 def derived_image_type(flat: Dataset, modality: str, known: frozenset[str] | None = None) -> list[str]:
     """ImageType: DERIVED, then the source's values; PRIMARY unless the source already was SECONDARY.
 
@@ -90,6 +108,24 @@ def text_of(flat: Dataset, keyword: str) -> str:
         return ""
     parts = value if isinstance(value, (MultiValue, list)) else [value]
     return " ".join(" ".join(str(part).split()) for part in parts)
+
+
+def _copy_method(image: Dataset, flat: Dataset) -> None:
+    """How an earlier program de-identified the source: codes, and nothing else that their items may hold."""
+    codes = []
+    for item in flat.get("DeidentificationMethodCodeSequence") or []:
+        kept = Dataset()
+        for keyword in ("CodeValue", "CodingSchemeDesignator", "CodeMeaning"):
+            if keyword in item and _is_valid(item[keyword]):
+                kept[keyword] = item[keyword]
+        if len(kept) == 3:
+            codes.append(kept)
+    if codes:
+        image.DeidentificationMethodCodeSequence = Sequence(codes)
+    elif not image.get("DeidentificationMethod"):  # one of the two is demanded
+        for keyword in REMOVED:
+            if keyword in image:
+                del image[keyword]
 
 
 def _copy_numbers(image: Dataset, flat: Dataset, keyword: str) -> None:

@@ -70,6 +70,7 @@ def _elements(header: Dataset, frame: int) -> Iterator[Any]:
         for group in groups[index]:
             if group.VR == "SQ" and group.value:
                 yield from group.value[0]
+                yield from (group.value[0].get("DiffusionGradientDirectionSequence") or [()])[0]
 
 
 def _scanning_sequence(pulse: dict[str, str]) -> list[str]:

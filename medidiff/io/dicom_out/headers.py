@@ -7,13 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pydicom import dcmread
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
 from medidiff.errors import InputError
 from medidiff.io.dicom.files import open_file
 from medidiff.io.dicom.model import Candidate, FileRef
-from medidiff.io.dicom_out.attributes import COPIED, PLACED
+from medidiff.io.dicom_out.attributes import COPIED, IDENTITY, PLACED
 from medidiff.io.dicom_out.frames import FRAME_KEYWORDS, flatten
 
 _CHARACTER_SET = Tag("SpecificCharacterSet")
@@ -40,16 +42,30 @@ def plane_headers(source: Candidate, modality: str, *, whole: bool = False) -> I
     """
     keywords = frozenset((*COPIED[modality], *PLACED))
     tags = None if whole else [Tag(k) for k in sorted(keywords | FRAME_KEYWORDS)]
-    known: dict[FileRef, Dataset] = {}
+    known: dict[FileRef, tuple[Dataset, Dataset]] = {}
     for plane in source.planes:
         if plane.file not in known:
-            known = {plane.file: _read(plane.file, tags)}  # one file in memory: planes of a file mostly follow
-        header = known[plane.file]
+            header = _read(plane.file, tags)
+            known = {plane.file: (header, _identity(header))}  # one in memory: planes of a file mostly follow
+        header, identity = known[plane.file]
         with quiet_pydicom():
             flat = (
                 flatten(header, plane.frame, keywords) if plane.frames > 1 else _classic(header, plane.frame, keywords)
             )
+        flat.update(identity)
         yield flat, header
+
+
+def _identity(header: Dataset) -> Dataset:
+    """Who it is, in the file's own bytes: decoded with a wrong character set and encoded again, letters are lost."""
+    kept = Dataset()
+    for keyword in IDENTITY:
+        if keyword in header:
+            element = header.get_item(keyword)
+            if isinstance(element, RawDataElement):
+                element = element._replace(VR=dictionary_VR(keyword))
+            kept[keyword] = element
+    return kept
 
 
 def _read(file: FileRef, tags: list | None) -> Dataset:

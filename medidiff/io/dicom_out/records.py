@@ -28,7 +28,7 @@ class Derivation:
         generated: True where a voxel was generated instead of measured; shape of the volume, or (z,) for whole slices.
         suffix: Ends the series description.
         series_number: Of the new series; None takes the source's number * 100 + 1, or the next one that is free.
-        taken_numbers: Series numbers that the study already has.
+        taken_numbers: Series numbers that the study already has, those just written included.
         deidentify: Remove the patient's identity. False keeps it, so that a PACS files the series with its source.
         pseudonym: `(patient_id, *, issuer, study_uid) -> str`; None takes medidiff.io.identity's.
         keyed_uid: `(uid) -> uid`, one to one and secret; None takes medidiff.io.identity's.

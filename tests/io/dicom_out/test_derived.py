@@ -345,3 +345,36 @@ def test_too_long_numbers_are_shortened_and_bad_codes_dropped(tmp_path: Path) ->
     source = candidate_from(paths)
     image = headers(write_derived(volume_of(source), source, tmp_path / "out", DONE))[0]
     assert image.ScanningSequence == "RM"
+
+
+@pytest.mark.parametrize("characters", ["ISO_IR 999", "utf8", ["ISO_IR 100", "nonsense"]])
+def test_a_character_set_that_does_not_exist_is_no_reason_to_stop(tmp_path: Path, characters: Any) -> None:
+    paths = make_series(tmp_path / "source", "MR", PatientName="Mueller^Eva")
+    for path in paths:
+        content = path.read_bytes().replace(b"Mueller^Eva", b"M\xfceller^\xc9va")
+        text = "\\".join([characters] if isinstance(characters, str) else characters).encode()
+        text += b" " * (len(text) % 2)
+        old = b"\x08\x00\x05\x00CS\x0a\x00ISO_IR 100"
+        path.write_bytes(content.replace(old, old[:6] + len(text).to_bytes(2, "little") + text))
+    source = candidate_from(make_series(tmp_path / "clean", "MR"))
+    planes = tuple(replace(p, file=replace(p.file, path=q)) for p, q in zip(source.planes, paths, strict=True))
+    written = write_derived(volume_of(source), replace(source, planes=planes), tmp_path / "out", DONE)
+    assert raw_name(written[0], 12) == raw_name(paths[0], 12)
+
+
+def test_a_source_that_was_deidentified_before_still_says_so(tmp_path: Path) -> None:
+    item = pydicom.Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = "113100", "DCM", "Basic Application Profile"
+    item.ContextUID = "1.2.3"
+    more = {"PatientIdentityRemoved": "YES", "DeidentificationMethodCodeSequence": [item]}
+    source = candidate_from(make_series(tmp_path / "source", "MR", **more))
+    image = headers(write_derived(volume_of(source), source, tmp_path / "out", DONE))[0]
+    assert image.PatientIdentityRemoved == "YES"
+    assert [element.keyword for element in image.DeidentificationMethodCodeSequence[0]] == [
+        "CodeValue",
+        "CodingSchemeDesignator",
+        "CodeMeaning",
+    ]
+    source = candidate_from(make_series(tmp_path / "untold", "MR", PatientIdentityRemoved="YES"))
+    image = headers(write_derived(volume_of(source), source, tmp_path / "out", DONE))[0]
+    assert "PatientIdentityRemoved" not in image
