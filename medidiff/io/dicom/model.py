@@ -70,6 +70,7 @@ class Facts:
     gradient_lps: tuple[float, float, float] | None = None
     stack_id: str | None = None
     coil: str | None = None
+    frame_of_reference_uid: str = ""
 
 
 @dataclass(frozen=True)
