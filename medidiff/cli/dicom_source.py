@@ -10,16 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from medidiff.cli.input_choice import InputChoice
 from medidiff.errors import GeometryError, InputError, UsageError
 from medidiff.io.dicom.model import Assembled, Candidate, FileRef
 from medidiff.io.gradients import Carried, fsl_gradients, write_gradients
 from medidiff.io.json_sidecar import carried
-from medidiff.io.nifti_header import memory_of, read_header
-from medidiff.io.quantise import Encoding
-from medidiff.volume import Volume
+from medidiff.io.nifti_header import read_header
 
 _CHUNK = 1 << 20
 
@@ -114,14 +110,13 @@ class DicomSource:
         return hashlib.sha256(" ".join([*(one.id for one in self.candidates), *hashes]).encode()).hexdigest()
 
     def scans(self) -> Iterator[Assembled]:
-        """The volumes, with the integers of the files remembered where one slope and intercept holds for all."""
+        """The volumes."""
         from medidiff.io.dicom.read import read_candidate
 
         for one in self.candidates:
             read = read_candidate(one, resample_tilt=self.choice.resample_tilt, fill_gaps=self.choice.fill_gaps)
             modality = self.choice.modality or one.series.modality
-            volume = replace(read.volume, name=self._stem, modality=modality)
-            yield replace(read, volume=_remember_integers(volume, one))
+            yield replace(read, volume=replace(read.volume, name=self._stem, modality=modality))
 
     def facts(self) -> dict[str, Any]:
         """What the headers say of the acquisition."""
@@ -156,27 +151,6 @@ class DicomSource:
 
     def _b_values(self) -> list[float | None]:
         return [one.planes[0].facts.b_value_s_per_mm2 for one in self.candidates]
-
-
-def _remember_integers(volume: Volume, candidate: Candidate) -> Volume:
-    """The volume with a header that says how its values are stored in DICOM, if that holds them exactly."""
-    forms = {(p.slope, p.intercept, p.form.bits_allocated, p.form.signed) for p in candidate.planes}
-    if len(forms) != 1:
-        return volume
-    slope, intercept, bits, signed = forms.pop()
-    if bits not in (8, 16) or not slope:
-        return volume
-    kind = "int16" if signed or (bits == 16 and _below(volume, 2**15, slope, intercept)) else f"uint{bits}"
-    encoding = Encoding(np.dtype(kind), slope, intercept)
-    if not encoding.is_exact(volume.data):
-        return volume
-    return replace(volume, header=memory_of(volume, encoding))
-
-
-def _below(volume: Volume, limit: int, slope: float, intercept: float) -> bool:
-    """Whether every stored value is below a limit: many programs expect int16."""
-    ends = (float(volume.data.min()), float(volume.data.max()))
-    return all((value - intercept) / slope < limit for value in ends)
 
 
 def _hash(ref: FileRef) -> str:

@@ -10,6 +10,7 @@ from medidiff.cli.discover import Aside, Found
 from medidiff.cli.input_choice import InputChoice
 from medidiff.errors import GeometryError, InputError, MedidiffError, MemoryLimitError, UsageError
 from medidiff.io.dicom.model import Candidate, DicomScan
+from medidiff.io.dicom.read import volume_name
 
 _MOST_LISTED = 40
 _ERRORS: dict[str, type[MedidiffError]] = {
@@ -112,24 +113,27 @@ def _error(group: Sequence[Candidate], choice: InputChoice) -> MedidiffError | N
     """Why a group cannot be read as it is, with what was allowed; None if it can, or was never a volume."""
     for one in group:
         if one.status == "refused" and one.refusal is not None and not _allowed(one, choice):
-            return _ERRORS.get(one.refusal.code, InputError)(f"{_name(one)}: {one.refusal}")
+            return _ERRORS.get(one.refusal.code, InputError)(f"{volume_name(one)}: {one.refusal}")
     if len(group) > 1 and choice.four_d != "each":
         advice = "--4d each takes every one of them, --series ID one" if choice.four_d else "--series ID takes one"
-        return InputError(f"{_name(group[0])}: 4D, holds {len(group)} volumes. {advice}.")
+        return InputError(f"{volume_name(group[0])}: 4D, holds {len(group)} volumes. {advice}.")
     return None
 
 
 def _allowed(one: Candidate, choice: InputChoice) -> bool:
-    if one.stacking is None or one.refusal is None:
+    """Whether the options cover everything that a refused volume is refused for."""
+    if one.stacking is None or one.refusal is None or one.refusal.code not in ("tilt", "gap"):
         return False
-    return (one.refusal.code == "tilt" and choice.resample_tilt) or (one.refusal.code == "gap" and choice.fill_gaps)
+    tilted = one.refusal.code == "tilt" or one.stacking.tilt_deg != 0
+    gaps = one.refusal.code == "gap" or bool(one.stacking.missing)
+    return (choice.resample_tilt or not tilted) and (choice.fill_gaps or not gaps)
 
 
 def _aside(group: Sequence[Candidate], choice: InputChoice) -> Aside:
     first = group[0]
     if first.status == "not a volume" and first.refusal is not None:
-        return Aside(_name(first), first.refusal.message)
-    return Aside(_name(first), "", _error(group, choice))
+        return Aside(volume_name(first), first.refusal.message)
+    return Aside(volume_name(first), "", _error(group, choice))
 
 
 def _numbers(scan: DicomScan, one: Candidate) -> frozenset[int]:
@@ -138,11 +142,6 @@ def _numbers(scan: DicomScan, one: Candidate) -> frozenset[int]:
     return frozenset(
         c.series.number for c in scan.candidates if c.series.study_uid == study and c.series.number is not None
     )
-
-
-def _name(one: Candidate) -> str:
-    number = "" if one.series.number is None else f"series {one.series.number}, "
-    return f"{number}{one.series.modality or 'no modality'}, {one.id}"
 
 
 def _listed(groups: Sequence[Sequence[Candidate]], choice: InputChoice) -> str:

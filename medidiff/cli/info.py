@@ -5,16 +5,13 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from medidiff.cli.options import JsonOption
+from medidiff.cli.options import JsonOption, SeriesOption
 from medidiff.cli.outcome import emit_json, verb
-from medidiff.errors import InputError, NoiseError, UsageError
-
-if TYPE_CHECKING:
-    import numpy as np
+from medidiff.errors import UsageError
 
 _CARD_ORDER = (
     "name", "version", "created", "description", "task", "modalities", "spacing_mm", "intended_use", "limits",
@@ -27,7 +24,10 @@ _COLUMNS = 110
 
 @verb
 def info(
-    subject: Annotated[str, typer.Argument(metavar="PRIOR|SCAN", help="A prior's name or file, or a NIfTI file.")],
+    subject: Annotated[
+        str, typer.Argument(metavar="PRIOR|SCAN", help="A prior's name or file; a NIfTI file, or DICOM.")
+    ],
+    series: SeriesOption = None,
     full: Annotated[
         bool, typer.Option("--full", help="A prior's whole card, with the configuration it was trained by.")
     ] = False,
@@ -42,12 +42,17 @@ def info(
       medidiff info general
       medidiff info general --full
       medidiff info scan.nii.gz --json
+      medidiff info dicom/ --series 3
     """
     path = Path(subject)
-    if subject.lower().endswith((".nii", ".nii.gz", ".hdr", ".img")):
-        described = describe_scan(path)
-    elif path.is_file() and path.suffix != ".safetensors":
-        raise UsageError(f"{subject}: must be a NIfTI file (.nii, .nii.gz) or a prior (.safetensors, or its name).")
+    if subject.lower().endswith((".nii", ".nii.gz", ".hdr", ".img")) or _is_dicom(path):
+        from medidiff.cli.describe import describe_scan
+
+        described = describe_scan(path, series)
+    elif path.is_dir() or (path.is_file() and path.suffix != ".safetensors"):
+        raise UsageError(
+            f"{subject}: must be a NIfTI file (.nii, .nii.gz), DICOM, or a prior (.safetensors, or its name)."
+        )
     else:
         described = describe_prior_fully(subject)
     if as_json:
@@ -56,6 +61,12 @@ def info(
         typer.echo("\n".join(_in_short(described)))
     else:
         typer.echo("\n".join(lines_of(described)))
+
+
+def _is_dicom(path: Path) -> bool:
+    from medidiff.io.dicom.files import looks_like_dicom
+
+    return path.suffix != ".safetensors" and looks_like_dicom(path)
 
 
 def describe_prior_fully(name_or_path: str) -> dict[str, Any]:
@@ -111,48 +122,6 @@ def _source(source: Mapping[str, Any]) -> str:
 def _place(key: str) -> int:
     """What people look for comes first, the architecture and the long training record last."""
     return _CARD_ORDER.index(key) if key in _CARD_ORDER else len(_CARD_ORDER)
-
-
-def describe_scan(path: Path) -> dict[str, Any]:
-    """A scan's grid, orientation, number type and intensities.
-
-    Raises:
-        InputError: Unreadable, or not one 3D volume.
-    """
-    import numpy as np
-
-    from medidiff.io import hash_file, read_nifti
-
-    volume = read_nifti(path).check(allow_constant=True)
-    memory = volume.header
-    names = ("minimum", "p0.5", "median", "p99.5", "maximum")
-    values = np.percentile(volume.data, [0, 0.5, 50, 99.5, 100])
-    return {
-        "kind": "scan",
-        "path": str(path),
-        "sha256": hash_file(path),
-        "shape": list(volume.shape),
-        "spacing_mm": [round(s, 6) for s in volume.spacing_mm],
-        "orientation": volume.axcodes,
-        "stored_as": memory.dtype if memory else str(volume.data.dtype),
-        "sform_code": memory.sform_code if memory else None,
-        "qform_code": memory.qform_code if memory else None,
-        "description": memory.descrip if memory else "",
-        "affine_ras": volume.affine_ras.tolist(),
-        "intensities": {name: float(v) for name, v in zip(names, values, strict=True)},
-        "share_of_zeros": float(np.mean(volume.data == 0)),
-        "noise": _describe_noise(volume.data),
-    }
-
-
-def _describe_noise(data: np.ndarray) -> dict[str, Any]:
-    from medidiff.noise import estimate_noise
-
-    try:
-        found = estimate_noise(data)
-    except (NoiseError, InputError) as error:
-        return {"level": None, "because": str(error)}
-    return {"level": found.level, "kind": found.kind, "looks_white": found.white, "warnings": found.warnings}
 
 
 def lines_of(values: Mapping[str, Any], indent: int = 0) -> list[str]:

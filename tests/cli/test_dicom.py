@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from medidiff.io.dicom.read import read_dicom
 
 from medidiff.io import read_nifti, write_nifti
+from medidiff.io.dicom.read import read_dicom
 
 from .conftest import Run, make_scan
 from .dicom_files import NAME, NUMBER, make_series
@@ -83,7 +83,7 @@ def test_what_is_no_volume_is_skipped_and_what_is_broken_is_failed(
     assert (done.code, done.json["status"], done.json["done"], done.json["failed"]) == (4, "partly done", 1, 1)
     assert next(f for f in done.json["files"] if f["status"] == "failed")["exit_code"] == 7
     shutil.rmtree(tmp_path / "dicom" / "a")
-    run("convert", "dicom", "-o", "out3").failed_cleanly(7, "series 6")
+    run("convert", "dicom", "-o", "out3").failed_cleanly(7, "series-006")
     run("convert", "dicom", "-o", "out3", "--all").failed_cleanly(7, "1 of 1 scans failed")
     shutil.rmtree(tmp_path / "dicom" / "gap")
     run("convert", "dicom", "-o", "out3").failed_cleanly(3, "no DICOM volume")
