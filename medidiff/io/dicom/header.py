@@ -7,7 +7,7 @@ import os
 import warnings
 import zlib
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from medidiff.errors import InputError
 from medidiff.io.dicom.dicomdir import is_dicomdir
@@ -22,7 +22,7 @@ from medidiff.io.dicom.tags import integer, items, number, text
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-_BYTE_ORDER = {"1.2.840.10008.1.2": "little", "1.2.840.10008.1.2.1": "little", "1.2.840.10008.1.2.2": "big"}
+_NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 _DEFLATED_BYTES = 1 << 26  # headers are smaller; without a bound a few MB inflate to many GB
 _INTEGER_PIXELS, _FLOAT_PIXELS = 0x7FE00010, (0x7FE00008, 0x7FE00009)
@@ -56,13 +56,13 @@ class _Pixels:
 
     Args:
         tag: Of the element that holds them, 0 where there is none.
-        offset: Of their first byte; None where they are compressed, or not in the file as they are.
-        bytes: How many there are, the lesser of what the element and the file say.
+        offset: Of their first byte; None where they cannot be read from the file as they are: compressed, in a zip.
+        bytes: How many there are, the lesser of what the element and the file say; None where that says nothing.
     """
 
     tag: int = 0
     offset: int | None = None
-    bytes: int = 0
+    bytes: int | None = None
 
 
 def read_header(file: FileRef) -> Header | FileNote:
@@ -113,29 +113,32 @@ def _read(file: FileRef, stream: BinaryIO, head: bytes) -> tuple[Dataset, Datase
         meta = pydicom.dcmread(io.BytesIO(raw[:end]), force=True).file_meta
         inflated = io.BytesIO(zlib.decompressobj(-zlib.MAX_WBITS).decompress(raw[end:], _DEFLATED_BYTES))
         dataset = read_dataset(inflated, False, True, stop_when=lambda tag, vr, length: tag >= _FLOAT_PIXELS[0])
-        return dataset, meta, replace(_find_pixels(inflated, False, "little", 0), offset=None, bytes=1 << 62)
+        return dataset, meta, _Pixels(_find_pixels(inflated, False, "little").tag)
     dataset = pydicom.dcmread(stream, stop_before_pixels=True, force=True)
     implicit, little = dataset.original_encoding
-    size = os.fstat(stream.fileno()).st_size if file.member is None else 1 << 62
-    pixels = _find_pixels(stream, bool(implicit), "little" if little else "big", size)
-    syntax = _syntax(dataset.file_meta, dataset)
-    return dataset, dataset.file_meta, pixels if syntax in _BYTE_ORDER else replace(pixels, offset=None)
+    pixels = _find_pixels(stream, bool(implicit), "little" if little else "big")
+    if _syntax(dataset.file_meta, dataset) not in _NATIVE:
+        return dataset, dataset.file_meta, _Pixels(pixels.tag)
+    if file.member is not None:
+        return dataset, dataset.file_meta, replace(pixels, offset=None)
+    if pixels.offset is not None and pixels.bytes is not None:
+        there = max(os.fstat(stream.fileno()).st_size - pixels.offset, 0)
+        pixels = replace(pixels, bytes=min(pixels.bytes, there))
+    return dataset, dataset.file_meta, pixels
 
 
-def _find_pixels(stream: BinaryIO, implicit: bool, order: str, size: int) -> _Pixels:
+def _find_pixels(stream: BinaryIO, implicit: bool, order: Literal["little", "big"]) -> _Pixels:
     """From a stream that stands before the element with the pixels, or at its end."""
     start = stream.read(12)
     if len(start) < 8:
         return _Pixels()
-    little = "little" if order == "little" else "big"
-    tag = int.from_bytes(start[:2], little) << 16 | int.from_bytes(start[2:4], little)
+    tag = int.from_bytes(start[:2], order) << 16 | int.from_bytes(start[2:4], order)
     if tag not in (_INTEGER_PIXELS, *_FLOAT_PIXELS):
         return _Pixels()
-    length = int.from_bytes(start[4:8] if implicit else start[8:12], little)
-    offset = stream.tell() - (len(start) - 8 if implicit else 0)
+    length = int.from_bytes(start[4:8] if implicit else start[8:12], order)
     if length == _UNDEFINED_LENGTH:
-        return _Pixels(tag, None, max(size - offset, 0))
-    return _Pixels(tag, offset, max(min(length, size - offset), 0))
+        return _Pixels(tag)
+    return _Pixels(tag, stream.tell() - (len(start) - 8 if implicit else 0), length)
 
 
 def _syntax(meta: Dataset, dataset: Dataset) -> str:
@@ -206,7 +209,7 @@ def _pixel_trouble(dataset: Dataset, plane: Plane, frames: int, pixels: _Pixels)
         return "pixels", "holds floating point pixels"
     form = plane.form
     needed = (plane.rows * plane.columns * form.samples * form.bits_allocated * frames + 7) // 8
-    if pixels.offset is not None and pixels.bytes < needed:
+    if pixels.bytes is not None and pixels.bytes < needed:
         return "damaged", f"is cut off: {pixels.bytes} of {needed} bytes of pixels are there"
     if form.samples != 1 or form.bits_allocated not in (8, 16, 32) or not 0 < form.bits_stored <= form.bits_allocated:
         return "pixels", f"stores {form.samples} values of {form.bits_stored} bits in {form.bits_allocated} per pixel"

@@ -50,7 +50,7 @@ def plane_of_file(dataset: Dataset, series: SeriesFacts, file: FileRef, syntax: 
 
 
 def direction_cosines(dataset: Dataset) -> tuple[float, ...] | None:
-    """Image Orientation (Patient), the two directions normalised; None where they are not perpendicular unit vectors."""
+    """Image Orientation (Patient), both directions normalised; None where they are no perpendicular unit vectors."""
     values = numbers(dataset, 0x00200037)
     if len(values) != 6 or max(map(abs, values)) > 2:
         return None

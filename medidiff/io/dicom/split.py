@@ -1,9 +1,9 @@
 """The planes of one series apart into volumes.
 
-What separates planes always: matrix, pixel spacing (1%), orientation (1e-3 on the direction cosines), image type from its
-third value on and what stands before it, echo (number, and time beyond rounding), inversion time, b-value and gradient
-direction, stack. One exception, for files that carry such a fact slice by slice: where it would leave single planes
-only, three or more, all in different places, it separates nothing (the caller is told, and warns).
+What separates planes always: matrix, pixel spacing (1%), orientation (1e-3 on the direction cosines), image type, echo
+(number, and time beyond rounding), inversion time, b-value and gradient direction, stack. One exception, for files that
+carry such a fact slice by slice: where it would leave single planes only, three or more, all in different places, it
+separates nothing (the caller is told, and warns).
 
 What separates planes only where positions repeat: frame of reference, coil, temporal position, acquisition number,
 trigger time, acquisition time, tried in this order. Within one volume these often change from slice to slice (an
@@ -187,7 +187,7 @@ def _one(value: float | None) -> tuple[float] | None:
     return None if value is None else (value,)
 
 
-# Planes at one position ------------------------------------------------------------------------------------------------
+# Planes at one position -----------------------------------------------------------------------------------------------
 
 _REPEATS: dict[str, tuple[str, Callable[[Plane], Any]]] = {
     "frame of reference": ("frame of reference", lambda p: p.facts.frame_of_reference_uid or None),

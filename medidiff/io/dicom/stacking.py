@@ -1,7 +1,7 @@
 """Planes of one orientation, size and spacing onto one grid, or why they fit none.
 
-Slices are sorted by their position along the normal (row direction x column direction); instance numbers, file names and
-slice locations play no part. x runs along a row, y along a column, z along the normal, and the first voxel is the first
+Slices are sorted by their position along the normal (row direction x column direction); instance numbers, file names
+and slice locations play no part. x runs along a row, y along a column, z along the normal; the first voxel is the first
 one of the slice that lies lowest along it. The step between slices is that between the first and the last position,
 divided by how many steps lie between: it keeps the direction that the positions have, so a stack that is tilted by
 less than the tolerance keeps its tilt instead of losing a few micrometres slice by slice.
@@ -116,7 +116,7 @@ def _grid(
 
 def _affine_ras(planes: Sequence[Plane], step: np.ndarray) -> np.ndarray:
     row, column = _directions(planes)
-    between_rows_mm, between_columns_mm = np.mean([plane.spacing_mm for plane in planes], axis=0)
+    between_rows_mm, between_columns_mm = np.mean([plane.spacing_mm or () for plane in planes], axis=0)
     affine_lps = np.eye(4)
     affine_lps[:3, 0] = row * between_columns_mm
     affine_lps[:3, 1] = column * between_rows_mm
@@ -127,7 +127,7 @@ def _affine_ras(planes: Sequence[Plane], step: np.ndarray) -> np.ndarray:
 
 def _directions(planes: Sequence[Plane]) -> tuple[np.ndarray, np.ndarray]:
     """The mean directions of a row and of a column: they agree but for rounding."""
-    cosines = np.mean([plane.orientation_lps for plane in planes], axis=0)
+    cosines = np.mean([plane.orientation_lps or () for plane in planes], axis=0)
     row, column = cosines[:3], cosines[3:]
     return row / np.linalg.norm(row), column / np.linalg.norm(column)
 
@@ -170,7 +170,9 @@ def _gap_refusal(along_mm: np.ndarray, stacking: Stacking, step_mm: float) -> Re
     places = _listed([float(along_mm[0]) + slot * step_mm for slot in stacking.missing])
     count = len(stacking.missing)
     what = "slice is missing" if count == 1 else "slices are missing"
-    message = f"{count} {what} of {stacking.shape[2]}: at {places} mm along the normal, where slices are {step_mm:.4g} mm apart."
+    message = (
+        f"{count} {what} of {stacking.shape[2]}: at {places} mm along the normal, slices being {step_mm:.4g} mm apart."
+    )
     if stacking.tilt_deg:
         message += f" The gantry was also tilted, by {stacking.tilt_deg:.2f} degrees."
     return Refusal("gap", message, "Get the missing files, or let --fill-gaps generate these slices (flagged as such).")
@@ -183,7 +185,10 @@ def _duplicate_refusal(along_mm: np.ndarray, same: np.ndarray) -> Refusal:
 
 
 def _shifted_refusal(along_mm: np.ndarray) -> Refusal:
-    message = f"Slices at one height (near {along_mm[int(np.argmin(np.diff(along_mm)))]:.3f} mm along the normal) are shifted in their plane."
+    place_mm = along_mm[int(np.argmin(np.diff(along_mm)))]
+    message = (
+        f"Slices of one height ({place_mm:.2f} mm along the normal) are shifted against each other in their plane."
+    )
     return Refusal("uneven", message, "They are several volumes in one series: give the files of one.")
 
 
