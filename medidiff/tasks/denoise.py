@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from medidiff.errors import UsageError
 from medidiff.io.hashing import hash_array
 from medidiff.prior import Prior
 from medidiff.result import Result
-from medidiff.tasks.observation import NoiseKind, observe
+from medidiff.tasks.gaps import Gaps, fill_gaps
+from medidiff.tasks.observation import NoiseKind, check_same_grid, observe
 from medidiff.tasks.session import Session, check_steps
 from medidiff.volume import Volume
 
@@ -32,6 +34,7 @@ def denoise(
     *,
     noise: NoiseKind | str = "auto",
     noise_std: float | Volume | None = None,
+    missing: Sequence[int] = (),
     samples: int = 0,
     shifts: int = DEFAULT_SHIFTS,
     seed: int = 0,
@@ -48,6 +51,9 @@ def denoise(
         prior: Trained denoiser, its name, or its file; its card says which scans it has seen.
         noise: Kind of noise: gaussian, rician (magnitude MR), or auto.
         noise_std: Noise standard deviation in the scan's own unit, or a map on its grid. None estimates it.
+        missing: Slices along z (the third axis), counted from 0, that hold no measurement. Whatever they hold, NaN
+            included, is ignored, and what the prior puts there is said to be generated (see `gaps.fill_gaps`). The
+            measured slices come out as if they were the whole scan.
         samples: Posterior samples to draw as well; each costs `n_steps` + 2 evaluations.
         shifts: Evaluations to average, each with the scan shifted and flipped differently: 1 is fastest, 8 best.
         seed: Seed of the samples; the mean does not depend on it.
@@ -58,10 +64,12 @@ def denoise(
         n_steps: Steps of the sampler.
 
     Returns:
-        Result with the clean scan on the same grid and in the same unit, residual, noise map and uncertainty.
+        Result with the clean scan on the same grid and in the same unit, residual, noise map and uncertainty. On
+        missing slices the noise map is infinite and the residual 0, since nothing was measured that could be removed.
 
     Raises:
-        InputError: The scan is not 3D, not finite, or constant.
+        InputError: The scan is not 3D, not finite, or constant, or fewer than two of its slices were measured.
+        UsageError: A setting is not acceptable, or a missing slice is none of the scan's.
         NoiseError: `noise_std` is not positive and finite, or could not be estimated.
         PriorError: The prior is missing or refused.
         DeviceError: The device is not there.
@@ -72,25 +80,37 @@ def denoise(
     check_steps(n_steps, samples)
     if not 1 <= shifts <= MOST_SHIFTS:
         raise UsageError(f"--shifts {shifts}: must be from 1 to {MOST_SHIFTS}.")
-    volume.check()
+    gaps = Gaps.of(volume, missing)
+    measured = gaps.without(volume).check()
+    if isinstance(noise_std, Volume):
+        check_same_grid(noise_std, volume, f"--noise-std {noise_std.name or 'map'}")
     session = Session(
         prior, volume.spacing_mm, device=device, precision=precision, threads=threads, max_gb=max_gb, seed=seed
     )
     with session:
-        seen = observe(volume, session.prior, noise, noise_std)
+        level = gaps.without(noise_std) if isinstance(noise_std, Volume) else noise_std
+        seen = observe(measured, session.prior, noise, level)
         session.check_level(seen.sigma)
         y, sigma = session.tensor(seen.y), session.level(seen.sigma)
+        session.spacing_mm = measured.spacing_mm
         out = shifted_mean(session, y, sigma, shifts)
+        if gaps.missing:
+            session.spacing_mm = volume.spacing_mm
+            y, sigma, out = fill_gaps(session, seen, out, gaps)
+            seen = gaps.expand_observation(seen)
         drawn = [session.sample(y, sigma, i, n_steps)[0] for i in range(samples)]
         clean, std = _array(out.mean), _array((out.log_variance / 2).exp())
         output = volume.with_data(seen.to_scan(clean))
         uncertainty = volume.with_data(seen.std_to_scan(clean, std))
-        residual = volume.with_data(volume.data.astype(np.float32) - output.data)
-        noise_map = volume.with_data(seen.level_map())
+        hidden = gaps.is_missing()
+        data = np.where(hidden, 0, volume.data).astype(np.float32)
+        residual = volume.with_data(data - np.where(hidden, np.float32(0), output.data))
+        noise_map = volume.with_data(np.where(hidden, np.float32(np.inf), seen.level_map()))
         posterior = [volume.with_data(seen.to_scan(_array(x))) for x in drawn]
     settings = {
         "noise": noise,
         "noise_std": seen.figures["noise_std"] if noise_std is not None else None,
+        "missing": list(gaps.missing),
         "samples": samples,
         "shifts": shifts,
         "n_steps": n_steps,
@@ -99,9 +119,11 @@ def denoise(
     figures = {
         **seen.figures,
         # About 1 where everything removed was noise: less on scans with much detail, more where anatomy went with it.
-        "residual_over_noise": float((residual.data / noise_map.data).std()),
+        "residual_over_noise": float((residual.data / noise_map.data)[:, :, gaps.measured].std()),
         "uncertainty_median": float(np.median(uncertainty.data)),
     }
+    if gaps.missing:
+        figures["generated_slices"] = list(gaps.missing)
     return Result(
         task="denoise",
         status="denoised",
@@ -113,7 +135,7 @@ def denoise(
         nfe=session.tiled.nfe,
         seconds=session.seconds,
         peak_memory_mib=session.peak_memory_mib,
-        warnings=[*session.warnings, *seen.warnings],
+        warnings=[*session.warnings, *seen.warnings, *gaps.warnings(samples)],
         provenance=session.provenance(settings, input_data_sha256=hash_array(volume.data), input_name=volume.name),
         figures=figures,
     )
