@@ -83,9 +83,8 @@ def _look(folder: Path, keep_ids: bool) -> Listing:
 
         with _counted("headers") as progress:
             dicom = scan_dicom(folder, progress=progress, keep_ids=keep_ids)
-    identifiers = dicom.identifiers if dicom else frozenset()
-    nifti = list_nifti(folder, identifiers, keep_ids)
-    return Listing(display_path(folder, identifiers, keep_ids), dicom, nifti, keep_ids)
+    nifti, identifiers = list_nifti(folder, dicom.identifiers if dicom else frozenset(), keep_ids)
+    return Listing(display_path(folder, identifiers, keep_ids), dicom, nifti, keep_ids, identifiers)
 
 
 def _write_table(listing: Listing, table: Path) -> dict[str, Any]:

@@ -27,12 +27,14 @@ class Listing:
         dicom: The DICOM in it; None where none was looked for.
         nifti: The NIfTI files in it.
         keep_ids: Names, numbers and descriptions may be shown.
+        identifiers: Names, numbers and dates of patients that were found, for redaction.
     """
 
     name: str
     dicom: DicomScan | None
     nifti: Sequence[NiftiEntry] = ()
     keep_ids: bool = False
+    identifiers: frozenset[str] = field(default=frozenset(), repr=False)
     ordinals: dict[str, tuple[int, int]] = field(init=False, repr=False)
     """Patient and study of each candidate, counted from 1, by its id. No key is needed to count."""
 
@@ -72,10 +74,10 @@ class Listing:
         return [note for note in (self.dicom.notes if self.dicom else ()) if note.file.path not in own]
 
     def safe(self, text: str) -> str:
-        """A short text of a header, such as the body part: nothing keeps a name from standing there."""
+        """A short text of a header, such as the body part, or a label: nothing keeps a name from standing there."""
         from medidiff.io.identity.redact import redact_path
 
-        return text if self.keep_ids or self.dicom is None else redact_path(text, self.dicom.identifiers)
+        return text if self.keep_ids else redact_path(text, self.identifiers)
 
     def to_dict(self) -> dict[str, Any]:
         """For --json."""
@@ -91,7 +93,8 @@ class Listing:
             "candidates": [self._candidate(one) for one in self.candidates],
             "nifti": [one.to_dict() for one in self.nifti],
             "other_files": [
-                {"file": note.file.label, "kind": note.kind, "message": note.message} for note in self.notes
+                {"file": self.safe(note.file.label), "kind": note.kind, "message": self.safe(note.message)}
+                for note in self.notes
             ],
         }
 

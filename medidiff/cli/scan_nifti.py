@@ -62,7 +62,7 @@ class NiftiEntry:
     @property
     def grid(self) -> str:
         """For the terminal."""
-        return " x ".join(map(str, self.shape)) or "-"
+        return "x".join(map(str, self.shape)) or "-"
 
     def to_dict(self) -> dict[str, Any]:
         """For --json."""
@@ -78,8 +78,8 @@ class NiftiEntry:
         }
 
 
-def list_nifti(root: Path, identifiers: frozenset[str], keep_ids: bool) -> list[NiftiEntry]:
-    """Every NIfTI file below a folder, subfolders too, or the file itself.
+def list_nifti(root: Path, identifiers: frozenset[str], keep_ids: bool) -> tuple[list[NiftiEntry], frozenset[str]]:
+    """Every NIfTI file below a folder, subfolders too, or the file itself; and `identifiers` with what was found.
 
     Args:
         root: The folder or file; a zip's NIfTI files are not entered.
@@ -93,14 +93,15 @@ def list_nifti(root: Path, identifiers: frozenset[str], keep_ids: bool) -> list[
     from medidiff.io.identity.redact import redact_path
     from medidiff.io.nifti_header import NIFTI_SUFFIXES
 
+    ends, voxels = NIFTI_SUFFIXES, (".img", ".img.gz")
+    names = [(ref, ref.label.lower()) for ref in find_files(root) if ref.member is None]
+    files = [ref for ref, name in names if name.endswith(ends) and not name.endswith(voxels)]
+    known = identifiers.union(*(_named_beside(ref.path) for ref in files))
     entries = []
-    for ref in find_files(root):
-        name = ref.label.lower()
-        if ref.member is None and name.endswith(NIFTI_SUFFIXES) and not name.endswith((".img", ".img.gz")):
-            known = identifiers | _named_beside(ref.path)
-            label = ref.label if keep_ids else redact_path(ref.label, known)
-            entries.append(_describe(ref.path, label, label != ref.label))
-    return entries
+    for ref in files:
+        label = ref.label if keep_ids else redact_path(ref.label, known)
+        entries.append(_describe(ref.path, label, label != ref.label))
+    return entries, known
 
 
 def _describe(path: Path, label: str, redacted: bool) -> NiftiEntry:

@@ -11,11 +11,14 @@ from medidiff.cli.scan_nifti import NiftiEntry
 from medidiff.io.dicom.model import REFUSALS, Candidate
 
 _COLUMNS = 100
-_WIDEST_CELL = 34
+_WIDEST_CELL = 26
+_WIDEST_FILE, _FILE_HEAD = 44, 10
 _NAMED_FILES = 5
 _NAMED_SERIES = 12
 _HEAD = ("ID", "SERIES", "WHAT", "PLANE", "SLICES", "MATRIX", "SPACING MM", "STATUS")
 _NIFTI_HEAD = ("FILE", "GRID", "SPACING MM", "STATUS")
+
+_SHORT_PLANE = {"axial": "ax", "coronal": "cor", "sagittal": "sag", "": "-"}
 
 Row = tuple[str, ...]
 
@@ -26,8 +29,11 @@ def lines_of(listing: Listing) -> list[str]:
     for one in listing.candidates:
         groups.setdefault(listing.ordinals[one.id], []).append(one)
     tables = {ordinals: _table(group, listing) for ordinals, group in sorted(groups.items())}
-    widths = _widths([row for rows, _ in tables.values() for row in rows])
+    rows_of_all = [row for rows, _ in tables.values() for row in rows]
+    widths = _widths([_HEAD, *rows_of_all])
     lines = [f"{listing.name}: {_n(listing.files, 'file')}"]
+    if rows_of_all:
+        lines += ["", *_aligned([_HEAD], [""], widths)]
     for (patient, study), (rows, below) in tables.items():
         group = groups[patient, study]
         lines += ["", f"Patient {patient}, study {study}{_who(group[0], listing)}", *_aligned(rows, below, widths)]
@@ -47,33 +53,45 @@ def _table(group: Sequence[Candidate], listing: Listing) -> tuple[list[Row], lis
     """Rows, and what stands below each. The frames of a 4D scan, which can be hundreds, are one row."""
     shown = [one for one in group if one.status != "not a volume"]
     frames = Counter(one.stack for one in shown if one.stack and one.status == "volume")
-    rows: list[Row] = [_HEAD] if shown else []
-    below = [""] if shown else []
+    rows: list[Row] = []
+    below: list[str] = []
     told: set[str] = set()
     for one in shown:
         together = one.stack if one.status == "volume" and frames[one.stack] > 1 else one.id
         if together not in told:
             told.add(together)
-            rows.append(_row(one, together, frames[together], listing))
-            below.append(str(one.refusal) if one.refusal else "")
+            row, left_over = _row(one, together, frames[together], listing)
+            rows.append(row)
+            below.append(" ".join(filter(None, [left_over, str(one.refusal) if one.refusal else ""])))
     return rows, below
 
 
-def _row(one: Candidate, own_id: str, frames: int, listing: Listing) -> Row:
+def _row(one: Candidate, own_id: str, frames: int, listing: Listing) -> tuple[Row, str]:
+    """The row, and what of it is too long to stand in it."""
+    first = " ".join(filter(None, (one.series.modality or "?", one.series.body_part)))
     part = f"4D, {frames} volumes" if frames > 1 else one.part
-    words = [" ".join(filter(None, (one.series.modality or "?", one.series.body_part))), part]
-    what = listing.safe(", ".join(filter(None, [*words, one.series.description if listing.keep_ids else ""])))
+    words = [first, part, one.series.description if listing.keep_ids else ""]
+    what, left_over = [listing.safe(", ".join(filter(None, some))) for some in (words, words[1:])]
+    if len(what) <= _WIDEST_CELL:
+        left_over = ""
+    else:
+        what = listing.safe(first)[:_WIDEST_CELL]
     columns, rows, slices = one.stacking.shape if one.stacking else _of_planes(one)
-    return (
+    row = (
         own_id,
         "-" if one.series.number is None else str(one.series.number),
-        what if len(what) <= _WIDEST_CELL else f"{what[: _WIDEST_CELL - 3]}...",
-        plane_of(one) or "-",
+        what,
+        _SHORT_PLANE[plane_of(one)],
         str(slices),
-        f"{columns} x {rows}" if columns else "-",
-        " x ".join(f"{s:.4g}" for s in spacing_of(one)) if one.stacking else "-",
+        f"{columns}x{rows}" if columns else "-",
+        _mm(spacing_of(one)) if one.stacking else "-",
         "volume" if one.refusal is None else "refused",
     )
+    return row, f"{left_over}." if left_over else ""
+
+
+def _mm(spacing: Sequence[float]) -> str:
+    return "x".join(f"{s:.3g}" for s in spacing)
 
 
 def _of_planes(one: Candidate) -> tuple[int, int, int]:
@@ -101,9 +119,15 @@ def _nifti_table(entries: Sequence[NiftiEntry]) -> list[str]:
     rows: list[Row] = [_NIFTI_HEAD]
     below = [""]
     for one in entries:
-        rows.append((one.file, one.grid, " x ".join(f"{s:.4g}" for s in one.spacing_mm) or "-", one.status))
+        rows.append((_shortened(one.file), one.grid, _mm(one.spacing_mm) or "-", one.status))
         below.append(one.problem)
     return _aligned(rows, below, _widths(rows))
+
+
+def _shortened(name: str) -> str:
+    """A long path without its middle: the end tells more than the beginning."""
+    tail = _WIDEST_FILE - _FILE_HEAD - 3
+    return name if len(name) <= _WIDEST_FILE else f"{name[:_FILE_HEAD]}...{name[-tail:]}"
 
 
 def _summary(listing: Listing) -> list[str]:
@@ -120,7 +144,7 @@ def _summary(listing: Listing) -> list[str]:
         lines.append(f"NIfTI: {_n(len(listing.nifti) - bad, 'file')} can be read, {bad} cannot.")
     kinds: dict[str, list[str]] = {}
     for note in listing.notes:
-        kinds.setdefault(note.kind, []).append(note.file.label)
+        kinds.setdefault(note.kind, []).append(listing.safe(note.file.label))
     for kind, labels in kinds.items():
         lines += _wrapped(f"{_n(len(labels), 'other file')}, {kind}: {some(labels, _NAMED_FILES)}.")
     return lines

@@ -44,7 +44,7 @@ def candidate(
 
 def listing(*candidates: Candidate, keep_ids: bool = False, notes: tuple[FileNote, ...] = ()) -> Listing:
     found = DicomScan(Path("/in"), candidates, notes, 40, frozenset({"ZQ1", "Zq^Ann"}))
-    return Listing("in", found, keep_ids=keep_ids)
+    return Listing("in", found, keep_ids=keep_ids, identifiers=found.identifiers)
 
 
 def test_a_volume_is_one_row() -> None:
@@ -52,9 +52,10 @@ def test_a_volume_is_one_row() -> None:
     assert lines == [
         "in: 40 files",
         "",
+        "  ID        SERIES  WHAT                     PLANE  SLICES  MATRIX  SPACING MM  STATUS",
+        "",
         "Patient 1, study 1",
-        "  ID        SERIES  WHAT                     PLANE  SLICES  MATRIX   SPACING MM      STATUS",
-        "  0a1b2c3d  3       MR HEAD, echo 2, 9.8 ms  axial  5       16 x 12  1.25 x 1.5 x 3  volume",
+        "  0a1b2c3d  3       MR HEAD, echo 2, 9.8 ms  ax     5       16x12   1.25x1.5x3  volume",
         "",
         "DICOM: 1 volume can be read, 0 refused, 0 set aside, of 1 patient in 1 study.",
     ]
@@ -64,7 +65,7 @@ def test_a_refused_one_has_reason_and_remedy_below_it() -> None:
     refused = Refusal("gap", f"2 slices are missing at {'12.0 mm, ' * 12}and 15 mm.", "--fill-gaps fills them.")
     lines = lines_of(listing(candidate("0a1b2c3d", refusal=refused, grid=False)))
     row = next(i for i, line in enumerate(lines) if "0a1b2c3d" in line)
-    assert lines[row].endswith("16 x 12  -           refused")
+    assert lines[row].endswith("16x12   -           refused")
     assert " ".join(" ".join(lines[row + 1 : -2]).split()) == str(refused)
     assert max(map(len, lines)) <= 100
 
@@ -128,6 +129,14 @@ def test_other_files_are_counted_by_kind() -> None:
         listing(candidate("0a1b2c3d"), notes=(*notes, FileNote(FileRef(Path("/y"), label="y"), "damaged")))
     )
     assert lines[-2:] == ["7 other files, not DICOM: x/0, x/1, x/2, x/3, x/4 and 2 more.", "1 other file, damaged: y."]
+
+
+def test_a_long_part_stands_below_its_row() -> None:
+    lines = lines_of(listing(candidate("0a1b2c3d", part="pixels of 0.5556 x 0.5556 mm")))
+    assert lines[-4:-2] == [
+        "  0a1b2c3d  3       MR HEAD  ax     5       16x12   1.25x1.5x3  volume",
+        "      pixels of 0.5556 x 0.5556 mm.",
+    ]
 
 
 @pytest.mark.parametrize(
