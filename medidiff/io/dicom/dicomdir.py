@@ -15,7 +15,9 @@ _MAX_BYTES = 1 << 28
 
 def is_dicomdir(head: bytes) -> bool:
     """Whether a file that begins so (512 bytes are enough) is a DICOMDIR: by its class, whatever its name."""
-    return head[128:132] == b"DICM" and any(_DIRECTORY_CLASS + end in head for end in (b"\0", b" "))
+    start = head.find(_DIRECTORY_CLASS)
+    following = head[start + len(_DIRECTORY_CLASS) :][:1]
+    return head[128:132] == b"DICM" and start >= 0 and not following.isdigit() and following != b"."
 
 
 def referenced_files(path: Path) -> list[FileRef]:
