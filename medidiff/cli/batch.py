@@ -11,6 +11,7 @@ from typing import Any
 
 from medidiff.cli.discover import Aside
 from medidiff.cli.entries import Entry
+from medidiff.cli.finer import put_slices_between
 from medidiff.cli.input_choice import InputChoice
 from medidiff.cli.jobs import Job, check_collisions
 from medidiff.cli.outcome import failure_of, say, warn
@@ -102,7 +103,7 @@ class Batch:
             scans = self._checked(job)
             first = next(scans)
             if self.dry_run:
-                warnings = [*job.source.warnings, *first.notes, *self.task.foresee(first.volume)]
+                warnings = [*job.source.warnings, *first.notes, *self.task.foresee(first.volume, first.missing)]
                 entry = Entry.of(job, "would be done", warnings=warnings)
             else:
                 scans = itertools.chain([first], scans)
@@ -114,6 +115,8 @@ class Batch:
 
     def _checked(self, job: Job) -> Iterator[Assembled]:
         for scan in job.source.scans():
+            if self.given.target_spacing_mm is not None:
+                scan = put_slices_between(scan, self.given.target_spacing_mm)
             # With the label as its name: a message names the file, not only the scan.
             replace(scan.volume, name=job.source.label).check(allow_constant=not self.task.prior)
             if job.form == "dicom":

@@ -10,8 +10,9 @@ from typing import Any
 
 from medidiff.cli.input_choice import InputChoice
 from medidiff.cli.sources import NiftiSource
-from medidiff.io.bids import BidsScan, find_scans, inherited_sidecar
+from medidiff.io.bids import BidsScan, find_scans, inherited_gradients, inherited_sidecar
 from medidiff.io.bids_derivatives import derivative_path, derivative_sidecar, desc_of
+from medidiff.io.gradients import Carried, carry_gradients
 from medidiff.io.json_sidecar import Sidecar
 
 _DONE = {"denoise": "denoised", "convert": "converted"}
@@ -58,6 +59,15 @@ class BidsSource(NiftiSource):
     @functools.cached_property
     def _sidecar(self) -> Sidecar:
         return inherited_sidecar(self.bids)
+
+    @property
+    def has_gradients(self) -> bool:
+        """Whether a .bval or .bvec applies to it."""
+        return any(file.is_file() for file in inherited_gradients(self.bids))
+
+    def carry_gradients(self, output: Path) -> Carried:
+        """Copy those that apply to it beside the output."""
+        return carry_gradients(self.path, output, self.frames, inherited_gradients(self.bids))
 
     def facts(self) -> dict[str, Any]:
         """What its JSON files say that may travel, and what BIDS wants said of a derivative."""

@@ -59,7 +59,7 @@ class ConvertTask:
     def check(self, volume: Volume) -> None:
         """Every volume can be converted."""
 
-    def foresee(self, volume: Volume) -> list[str]:
+    def foresee(self, volume: Volume, missing: Sequence[int] = ()) -> list[str]:
         """No warnings but the reader's."""
         return []
 

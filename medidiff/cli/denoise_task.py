@@ -91,18 +91,21 @@ class DenoiseTask:
         """
         self.noise.check(volume)
 
-    def foresee(self, volume: Volume) -> list[str]:
+    def foresee(self, volume: Volume, missing: Sequence[int] = ()) -> list[str]:
         """The warnings that a run would give before the network's turn; raises like it."""
+        from medidiff.tasks.gaps import Gaps
         from medidiff.tasks.observation import observe
         from medidiff.tasks.session import level_warnings, spacing_warnings
 
-        prior = self.choice.loaded
-        seen = observe(volume, prior, self.noise.kind_for(volume), self.noise.argument())
+        prior, gaps, level = self.choice.loaded, Gaps.of(volume, missing), self.noise.argument()
+        level = gaps.without(level) if isinstance(level, Volume) else level
+        seen = observe(gaps.without(volume), prior, self.noise.kind_for(volume), level)
         return [
             *self.choice.modality_warnings(volume.modality),
             *spacing_warnings(prior, volume.spacing_mm),
             *level_warnings(prior, seen.sigma),
             *seen.warnings,
+            *gaps.warnings(),
         ]
 
     def run(self, volume: Volume, missing: Sequence[int] = ()) -> Result:
@@ -114,6 +117,7 @@ class DenoiseTask:
             self.choice.loaded,
             noise=self.noise.kind_for(volume),
             noise_std=self.noise.argument(),
+            missing=missing,
             samples=self.samples,
             seed=self.seed,
             shifts=self.shifts,

@@ -27,12 +27,12 @@ class DicomSource:
     Args:
         candidates: One, or the frames of a 4D scan in order.
         choice: What was said about the input.
-        taken_numbers: Series numbers that its study has, so that a new series gets another one.
+        new_number: Series number for a series made from it, which its study does not have yet.
     """
 
     candidates: tuple[Candidate, ...]
     choice: InputChoice
-    taken_numbers: frozenset[int] = frozenset()
+    new_number: int = 1
 
     def __post_init__(self) -> None:
         said, is_ = self.choice.modality, self.candidate.series.modality

@@ -13,6 +13,7 @@ from medidiff.io.dicom.model import Candidate, DicomScan
 from medidiff.io.dicom.read import volume_name
 
 _MOST_LISTED = 40
+_LARGEST_NUMBER, _HIGH_NUMBER = 2**31 - 10_000, 9001  # an IS holds 2^31 - 1
 _ERRORS: dict[str, type[MedidiffError]] = {
     "gap": GeometryError,
     "duplicate": GeometryError,
@@ -41,7 +42,7 @@ def discover_dicom(root: Path, choice: InputChoice, apart: bool = False) -> Foun
     from medidiff.io.dicom.scan import scan_dicom
 
     scan = scan_dicom(root, keep_ids=choice.keep_ids)
-    groups = _groups(scan.candidates, choice)
+    groups, numbers = _groups(scan.candidates, choice), _new_numbers(scan)
     if choice.every:
         chosen, rest = groups, []
     elif choice.series is not None:
@@ -59,7 +60,7 @@ def discover_dicom(root: Path, choice: InputChoice, apart: bool = False) -> Foun
             aside.append(_aside(group, choice))
             continue
         frames = [(one,) for one in group] if apart else [tuple(group)]
-        sources += [DicomSource(frame, choice, _numbers(scan, group[0])) for frame in frames]
+        sources += [DicomSource(frame, choice, numbers[frame[0].id]) for frame in frames]
     if not sources and not any(one.error for one in aside):
         raise InputError(f"IN: no DICOM volume in it. {_counted(scan)}")
     many = choice.every or len(sources) > 1
@@ -136,12 +137,20 @@ def _aside(group: Sequence[Candidate], choice: InputChoice) -> Aside:
     return Aside(volume_name(first), "", _error(group, choice))
 
 
-def _numbers(scan: DicomScan, one: Candidate) -> frozenset[int]:
-    """The series numbers of the study."""
-    study = one.series.study_uid
-    return frozenset(
-        c.series.number for c in scan.candidates if c.series.study_uid == study and c.series.number is not None
-    )
+def _new_numbers(scan: DicomScan) -> dict[str, int]:
+    """For each candidate the number of a series made from it: new in its study, and the same in every run."""
+    numbers: dict[str, int] = {}
+    used: dict[str, set[int]] = {}
+    for one in scan.candidates:
+        used.setdefault(one.series.study_uid, set()).add(one.series.number or 0)
+    for one in scan.candidates:
+        number = abs(one.series.number or 0) * 100 + 1
+        number = number if number < _LARGEST_NUMBER else _HIGH_NUMBER
+        while number in used[one.series.study_uid]:
+            number += 1
+        used[one.series.study_uid].add(number)
+        numbers[one.id] = number
+    return numbers
 
 
 def _listed(groups: Sequence[Sequence[Candidate]], choice: InputChoice) -> str:

@@ -109,7 +109,7 @@ class InpaintTask:
             what = "empty: nothing to fill" if not self.mask.data.any() else "true everywhere: nothing is observed"
             raise InputError(f"--mask {self.mask_path}: is {what}. Mark the part to fill with 1, the rest with 0.")
 
-    def foresee(self, volume: Volume) -> list[str]:
+    def foresee(self, volume: Volume, missing: Sequence[int] = ()) -> list[str]:
         """The warnings that a run would give before the network's turn; the noise is not estimated."""
         from medidiff.tasks.inpaint import generation_warnings
         from medidiff.tasks.observation import observe

@@ -108,6 +108,9 @@ def _describe(entry: Entry, task: Task) -> str:
     noise = result["figures"].get("noise_std")
     if isinstance(noise, float):
         lines[0] += f", noise level {noise:.4g}"
+    generated = entry.record.get("generated_slices", [])
+    if generated:
+        lines[0] += f", {len(generated)} of {result['output']['shape'][2]} slices generated, not measured"
     others = [o["file"] for o in entry.record["outputs"] if o["kind"] not in ("output", "record")]
     if others:
         lines.append(f"beside it: {', '.join(others)}")

@@ -60,8 +60,8 @@ class Task(Protocol):
         """Raise what can be known before the work."""
         ...
 
-    def foresee(self, volume: Volume) -> list[str]:
-        """The warnings that the work would end with, as far as they are cheap; raises like the work."""
+    def foresee(self, volume: Volume, missing: Sequence[int] = ()) -> list[str]:
+        """The warnings that `run` would end with, as far as they are cheap; raises like it."""
         ...
 
     def run(self, volume: Volume, missing: Sequence[int] = ()) -> Result:

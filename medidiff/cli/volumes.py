@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from medidiff.io import read_nifti, write_nifti
+from medidiff.io.dicom.model import Assembled
 from medidiff.io.nifti_4d import read_frames, write_nifti_4d
 from medidiff.io.nifti_header import read_header
 from medidiff.result import Result
@@ -60,9 +61,11 @@ def write_volumes(
         write_nifti_4d(frames, path, dtype, repetition_time_s=repetition_time_s)
 
 
-def residual_of(scan: Volume, written: Volume) -> Volume:
-    """Scan minus output as it was written."""
-    return scan.with_data(scan.data.astype(np.float32) - written.data)
+def residual_of(scan: Assembled, written: Volume) -> Volume:
+    """Scan minus output as it was written; 0 on slices that were not measured, where nothing was removed."""
+    residual = scan.volume.data.astype(np.float32) - written.data
+    residual[:, :, list(scan.missing)] = 0
+    return scan.volume.with_data(residual)
 
 
 def read_written(path: Path, frames: int) -> list[Volume]:

@@ -105,7 +105,7 @@ def _write_main(
 ) -> tuple[int, list[str]]:
     """Write the output; how many files it is, and what to know about how its values are stored."""
     if job.form == "dicom":
-        return len(dicom.write(results[0], job.source, scan.missing, place)), []
+        return len(dicom.write(results[0], job.source, scan, place)), []
     write_volumes([result.output for result in results], place, repetition_time_s=job.source.repetition_time_s)
     return 1, encoding_warnings(scan.volume, place) if isinstance(job.source, NiftiSource) else []
 
@@ -114,11 +114,11 @@ def _residuals(job: Job, scan: Assembled, results: Sequence[Result], place: Path
     """Residuals against the output as it was written, which may be rounded to the step of its integers."""
     if job.form == "dicom":
         if isinstance(job.source, DicomSource):  # a NIfTI scan is turned round on its way into DICOM
-            results[0].residual = residual_of(scan.volume, read_back(place))
+            results[0].residual = residual_of(scan, read_back(place))
         return
     scans = [scan] if len(results) == 1 else job.source.scans()
     for result, one, written in zip(results, scans, read_written(place, len(results)), strict=True):
-        result.residual = residual_of(one.volume, written)
+        result.residual = residual_of(one, written)
 
 
 def _outdated(job: Job, outputs: Outputs) -> list[Path]:

@@ -13,7 +13,7 @@ from medidiff.cli.dicom_source import DicomSource
 from medidiff.cli.output_choice import OutputChoice
 from medidiff.cli.sources import Source
 from medidiff.errors import InputError, UsageError
-from medidiff.io.dicom.model import Candidate
+from medidiff.io.dicom.model import Assembled
 from medidiff.io.dicom_out.records import Derivation, Standalone
 from medidiff.result import Result, json_safe
 from medidiff.volume import Volume
@@ -21,7 +21,7 @@ from medidiff.volume import Volume
 _DONE = {
     "denoise": ("Denoised by a diffusion prior", "[denoised, research]"),
     "inpaint": ("Filled in by a diffusion prior", "[inpainted, research]"),
-    "convert": ("Converted, values unchanged", "[converted]"),
+    "convert": ("Converted", "[converted]"),
 }
 _PSEUDONYM_LETTERS = 10
 
@@ -38,13 +38,13 @@ class DicomWriter:
     wanted: OutputChoice
     request: Mapping[str, Any]
 
-    def write(self, result: Result, source: Source, missing: tuple[int, ...], folder: Path) -> list[Path]:
+    def write(self, result: Result, source: Source, scan: Assembled, folder: Path) -> list[Path]:
         """Write a result's output.
 
         Args:
             result: Of the task.
             source: The scan it came from.
-            missing: Slices without a measurement.
+            scan: The same, as it was read.
             folder: Where.
 
         Returns:
@@ -57,11 +57,11 @@ class DicomWriter:
         from medidiff.io.dicom_out import write_derived, write_standalone
 
         volume, like = result.output, self._like(source)
-        derivation = self._derivation(result, missing)
+        derivation = self._derivation(result, scan)
         if like is not None:
-            candidate, taken = like
+            candidate = like.candidate
             series = replace(candidate.series, modality=candidate.series.modality or volume.modality)
-            derivation = replace(derivation, taken_numbers=taken, deidentify=self.wanted.deidentify)
+            derivation = replace(derivation, series_number=like.new_number, deidentify=self.wanted.deidentify)
             return write_derived(volume, replace(candidate, series=series), folder, derivation)
         source_hash = str(self.request["input_file_sha256"])
         patient = (
@@ -69,32 +69,32 @@ class DicomWriter:
         )
         return write_standalone(volume, folder, Standalone(patient, volume.modality, derivation, source_hash))
 
-    def _derivation(self, result: Result, missing: tuple[int, ...]) -> Derivation:
+    def _derivation(self, result: Result, scan: Assembled) -> Derivation:
         what, suffix = _DONE[result.task]
         prior: Mapping[str, str] = self.request.get("prior", {})
         level = result.figures.get("noise_std")
         settings = {key: self.request[key] for key in ("task", "settings", "input_file_sha256")}
         return Derivation(
-            what,
+            "; ".join([what, *scan.notes]),
             prior_name=prior.get("name", ""),
             prior_hash=prior.get("hash", ""),
             settings=json_safe(settings),
             noise_std=float(level) if isinstance(level, int | float) and level > 0 else None,
-            generated=_generated(result, missing),
+            generated=_generated(result, scan.missing),
             suffix=suffix,
         )
 
-    def _like(self, source: Source) -> tuple[Candidate, frozenset[int]] | None:
-        """The series that the output is derived from, and the numbers that its study has."""
+    def _like(self, source: Source) -> DicomSource | None:
+        """The series that the output is derived from."""
         if isinstance(source, DicomSource):
-            return source.candidate, source.taken_numbers
+            return source
         if self.wanted.like is None:
             return None
         from medidiff.cli.discover_dicom import discover_dicom
         from medidiff.cli.input_choice import InputChoice
 
         found = discover_dicom(self.wanted.like, InputChoice()).sources[0]
-        return (found.candidate, found.taken_numbers) if isinstance(found, DicomSource) else None
+        return found if isinstance(found, DicomSource) else None
 
 
 def check_for_dicom(volume: Volume, source: Source) -> None:

@@ -47,7 +47,7 @@ class Halve:
 
     def check(self, volume: Volume) -> None: ...
 
-    def foresee(self, volume: Volume) -> list[str]:
+    def foresee(self, volume: Volume, missing: Sequence[int] = ()) -> list[str]:
         return []
 
     def run(self, volume: Volume, missing: Sequence[int] = ()) -> Result:
