@@ -6,11 +6,13 @@ Lossless) and 43 (JPEG), and openjpeg hung in 2.
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import subprocess
 import sys
-from threading import Timer
+from functools import lru_cache
+from threading import Lock, Timer
 from types import TracebackType
 
 import numpy as np
@@ -30,11 +32,14 @@ class DecodeError(Exception):
 class FrameDecoder:
     """Decodes compressed frames in one other process, started on first need and again after it died.
 
-    To be used as a context manager. Starting costs about 0.3 s, a frame about what its bytes cost to copy.
+    To be used as a context manager. Starting costs about 0.3 s, a frame about what its bytes cost to copy. Threads may
+    share one; a process forked from this one starts its own.
     """
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
+        self._owner = os.getpid()
+        self._lock = Lock()
 
     def __enter__(self) -> FrameDecoder:
         return self
@@ -45,11 +50,11 @@ class FrameDecoder:
         self.close()
 
     def close(self) -> None:
-        """End the process."""
-        if self._process is not None:
+        """End the process; the next frame starts another."""
+        if self._process is not None and self._owner == os.getpid():
             self._process.kill()
             self._process.communicate()
-            self._process = None
+        self._process = None
 
     def decode(self, stream: bytes, plane: Plane) -> np.ndarray:
         """Decode one frame.
@@ -78,7 +83,8 @@ class FrameDecoder:
             }
         ).encode()
         dtype = np.dtype(f"<{'i' if form.signed else 'u'}{form.bits_allocated // 8}")
-        body = self._ask(REQUEST.pack(len(request), len(stream)) + request + stream, pixels)
+        with self._lock:
+            body = self._ask(REQUEST.pack(len(request), len(stream)) + request + stream, pixels)
         if len(body) != pixels * dtype.itemsize:
             raise DecodeError
         return np.frombuffer(body, dtype).reshape(plane.rows, plane.columns)
@@ -107,7 +113,9 @@ class FrameDecoder:
         return body
 
     def _started(self) -> subprocess.Popen[bytes]:
-        if self._process is None:
+        if self._process is None or self._owner != os.getpid() or self._process.poll() is not None:
+            self.close()
+            self._owner = os.getpid()
             one_thread = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
             self._process = subprocess.Popen(
                 [sys.executable, "-c", _START, *sys.path],
@@ -117,3 +125,11 @@ class FrameDecoder:
                 env=os.environ | one_thread,
             )
         return self._process
+
+
+@lru_cache(maxsize=1)
+def shared_decoder() -> FrameDecoder:
+    """The one that reading uses: scans of hundreds of volumes start it once. It ends with this process."""
+    decoder = FrameDecoder()
+    atexit.register(decoder.close)
+    return decoder

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 from functools import lru_cache
 from pathlib import Path
 
 from medidiff.errors import InputError
 from medidiff.io.dicom.model import FileRef
 
-_DIRECTORY_CLASS = b"1.2.840.10008.1.3.10"
+_DIRECTORY_CLASS = re.compile(rb"1\.2\.840\.10008\.1\.3\.10(?![0-9.])")
 _MAX_BYTES = 1 << 28
 
 
 def is_dicomdir(head: bytes) -> bool:
     """Whether a file that begins so (512 bytes are enough) is a DICOMDIR: by its class, whatever its name."""
-    start = head.find(_DIRECTORY_CLASS)
-    following = head[start + len(_DIRECTORY_CLASS) :][:1]
-    return head[128:132] == b"DICM" and start >= 0 and not following.isdigit() and following != b"."
+    return head[128:132] == b"DICM" and _DIRECTORY_CLASS.search(head) is not None
 
 
 def referenced_files(path: Path) -> list[FileRef]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from medidiff.errors import InputError
 from medidiff.io.dicom.codecs import BYTE_ORDERS, CODECS, DEFLATED, codec_refusal
-from medidiff.io.dicom.decoding import DecodeError, FrameDecoder
+from medidiff.io.dicom.decoding import DecodeError, FrameDecoder, shared_decoder
 from medidiff.io.dicom.files import open_file
 from medidiff.io.dicom.fragments import Fragment, frame_fragments, read_frame
 from medidiff.io.dicom.model import FileRef, PixelForm, Plane
@@ -39,7 +39,6 @@ class PlaneReader:
     """Reads planes one after another; the frames of a multi-frame file open it once. A context manager."""
 
     def __init__(self) -> None:
-        self._decoder = FrameDecoder()
         self._open = ExitStack()
         self._file: FileRef | None = None
         self._frames: _Frames | None = None
@@ -49,7 +48,6 @@ class PlaneReader:
 
     def __exit__(self, *_: object) -> None:
         self._open.close()
-        self._decoder.close()
 
     def stored(self, plane: Plane) -> np.ndarray:
         """As `stored_plane`."""
@@ -59,7 +57,7 @@ class PlaneReader:
             if plane.data_offset is not None and plane.file.member is None:
                 raw = _read_array(plane)
             else:
-                raw = self._frames_of(plane).read(plane, self._decoder)
+                raw = self._frames_of(plane).read(plane, shared_decoder())
         except (DecodeError, ValueError) as error:
             raise InputError(f"{name}: frame {plane.frame + 1}: the pixels are damaged. {_AGAIN}") from error
         except EOFError as error:
