@@ -21,6 +21,7 @@ _NAMED_FILES = 5
 _REMEDY = {
     "damaged": "Get these files again from their source.",
     "pixels": "Export the series with whole numbers of 8 to 32 bits per pixel.",
+    "mosaic": "Convert it with dcm2niix, and give the NIfTI file.",
     "no-position": "Export the series again with its positions and orientations.",
     "spacing": "Export the series again with its pixel spacing.",
     "mixed-patients": "Find out whose images these are, and give the files of one patient.",
@@ -74,7 +75,7 @@ def candidates_of(headers: Sequence[Header]) -> list[Candidate]:
     if lost and volumes:
         volumes = [_with_lost(one, lost) for one in volumes]
     elif lost:
-        refusal = _refusal("damaged", _named(lost, trouble))
+        refusal = _refusal("damaged", f"{_named(lost, trouble)}.")
         volumes = [_Found(Part((), ()), (), None, refusal, frozenset(lost))]
     return _finish(series, [*volumes, *found], notes)
 
@@ -104,8 +105,8 @@ def _volume(part: Part, trouble: dict[FileRef, tuple[str, str] | None]) -> _Foun
     stacking, refusal = stack_planes(planes)
     wrong = [p.file for p in planes if p.file in trouble]
     codes = {code for file in wrong if (what := trouble[file]) is not None for code in what[:1]}
-    if wrong and (refusal is None or refusal.code not in NOT_A_VOLUME):
-        refusal = _refusal("damaged" if "damaged" in codes else min(codes), _named(wrong, trouble))
+    if wrong and (refusal is None or refusal.code not in NOT_A_VOLUME or "mosaic" in codes):
+        refusal = _refusal("damaged" if "damaged" in codes else min(codes), f"{_named(wrong, trouble)}.")
     if refusal is None:
         forms = {(p.form.transfer_syntax, p.form.bits_stored) for p in planes}
         refusal = next(filter(None, (codec_refusal(*form) for form in sorted(forms))), None)

@@ -27,6 +27,7 @@ _DEFLATED = "1.2.840.10008.1.2.1.99"
 _DEFLATED_BYTES = 1 << 26  # headers are smaller; without a bound a few MB inflate to many GB
 _INTEGER_PIXELS, _FLOAT_PIXELS = 0x7FE00010, (0x7FE00008, 0x7FE00009)
 _MODALITY_LUT = 0x00283000
+_MOSAIC = "MOSAIC"
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 _MAX_FRAMES = 1 << 20
 
@@ -98,6 +99,8 @@ def _parse(file: FileRef, stream: BinaryIO, head: bytes) -> Header | FileNote:
         if not len(dataset):
             return FileNote(file, "damaged", "Its header is empty.")
         series = _series(dataset)
+        if not (sop_class or series.series_uid or pixels.tag):
+            return FileNote(file, "damaged", "Its header makes no sense.")
         planes, trouble = _planes(file, dataset, series, sop_class, _syntax(meta, dataset), pixels)
         return Header(file, series, planes, trouble, identifiers_of(dataset))
 
@@ -177,8 +180,9 @@ def _planes(
     """
     kind = kind_of(sop_class)
     if not pixels.tag:
-        damaged = must_have_pixels(sop_class)
-        return (), ("damaged", "ends before its pixels") if damaged else ("report", "")
+        if must_have_pixels(sop_class):
+            return (), ("damaged", "ends before its pixels")
+        return (), (kind if kind == "segmentation" else "report", "")
     plane = replace(plane_of_file(dataset, series, file, syntax), sop_class=sop_class, data_offset=pixels.offset)
     frames = integer(dataset, 0x00280008)
     frames = 1 if frames is None else frames
@@ -213,6 +217,10 @@ def _pixel_trouble(dataset: Dataset, plane: Plane, frames: int, pixels: _Pixels)
         return "damaged", f"is cut off: {pixels.bytes} of {needed} bytes of pixels are there"
     if form.samples != 1 or form.bits_allocated not in (8, 16, 32) or not 0 < form.bits_stored <= form.bits_allocated:
         return "pixels", f"stores {form.samples} values of {form.bits_stored} bits in {form.bits_allocated} per pixel"
+    if form.bits_stored == form.bits_allocated > 8 and integer(dataset, 0x00280103, "US") is None:
+        return "pixels", "does not say whether its values have a sign"
+    if _MOSAIC in plane.facts.image_type:
+        return "mosaic", "holds all slices of a volume side by side"
     if items(dataset, _MODALITY_LUT) and number(dataset, 0x00281053) is None:
         return "pixels", "means its values through a table"
     if plane.slope == 0:

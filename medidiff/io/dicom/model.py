@@ -197,6 +197,7 @@ REFUSALS: dict[str, str] = {
     "damaged": "a file of the series is damaged or truncated",
     "codec": "no decoder for the transfer syntax is installed",
     "pixels": "the number type of the pixels cannot be read as one grey value",
+    "mosaic": "the slices of a volume are tiled into one image (Siemens)",
     "too-large": "more voxels than medidiff takes",
     # not a volume: set aside, never counted as a failure
     "one-slice": "one image, not a volume",

@@ -36,20 +36,22 @@ _WORDS = {
     "MIP": "maximum projection",
     "MAX_IP": "maximum projection",
     "PROJECTION IMAGE": "projection",
-    "NORM": "normalised",
-    "T1": "T1",
-    "T2": "T2",
-    "DERIVED": "derived",
-    "SECONDARY": "secondary",
 }
+_KNOWN = frozenset(_WORDS.values())
+
+
+def telling_type(image_type: tuple[str, ...]) -> tuple[str, ...]:
+    """What of an image type separates images whatever their positions: its third value, known words behind it."""
+    return image_type[2:3] + tuple(sorted({_WORDS[value] for value in image_type[3:] if value in _WORDS}))
 
 
 def type_names(types: Sequence[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
-    """A name for each image type, from the values that not all of them have."""
+    """A name for each of the types that `telling_type` gives, from the words that not all of them have."""
     common = set.intersection(*(set(image_type) for image_type in types)) if types else set()
     names = {}
     for number, image_type in enumerate(types, start=1):
-        words = [_WORDS[value] for value in image_type if value in _WORDS and value not in common]
+        words = [_WORDS.get(value, value) for value in image_type if value not in common]
+        words = [word for word in words if word in _KNOWN]
         names[image_type] = " ".join(dict.fromkeys(words)) or f"type {number}"
     return names
 

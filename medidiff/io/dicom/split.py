@@ -1,18 +1,19 @@
 """The planes of one series apart into volumes.
 
-What separates planes always: matrix, pixel spacing (1%), orientation (1e-3 on the direction cosines), image type, echo
-(number, and time beyond rounding), inversion time, b-value and gradient direction, stack. One exception, for files that
+What separates planes always: matrix, pixel spacing (1%), orientation (1e-3 on the direction cosines), image type (its
+third value, and words with a known meaning behind it, such as phase or water), echo (number, and time beyond
+rounding), inversion time, b-value and gradient direction, stack. One exception, for files that
 carry such a fact slice by slice: where it would leave single planes only, three or more, all in different places, it
 separates nothing (the caller is told, and warns).
 
-What separates planes only where positions repeat: frame of reference, coil, temporal position, acquisition number,
-trigger time, acquisition time, tried in this order. Within one volume these often change from slice to slice (an
-acquisition number that counts CT slices, the moment at which each slice was measured), so they mean something only as
-the answer to the question which of several planes at one position belong together:
+What separates planes only where positions repeat: the whole image type, frame of reference, coil, temporal position,
+acquisition number, trigger time, acquisition time, tried in this order. Within one volume these often change from slice
+to slice (an acquisition number that counts CT slices, the moment at which each slice was measured), so they mean
+something only as the answer to the question which of several planes at one position belong together:
 
 - by value, where there are at most as many values as planes at the most crowded position: each value is one volume;
-- else by rank, where every position has equally many planes and no two of one position agree: the k-th of every
-  position are one volume (trigger and acquisition times jitter or run on from slice to slice).
+- else, for a time, by rank, where every position has equally many planes and no two of one position agree: the k-th of
+  every position are one volume (trigger and acquisition times jitter or run on from slice to slice).
 
 What one fact leaves together is tried with the others. Instance numbers are never asked. What stays unexplained is left
 together, and refused for its duplicate positions by `stacking`.
@@ -30,7 +31,7 @@ import numpy as np
 
 from medidiff.io.dicom.clusters import clusters
 from medidiff.io.dicom.model import Plane
-from medidiff.io.dicom.part_names import echo_name, gradient_names, orientation_names, type_names
+from medidiff.io.dicom.part_names import echo_name, gradient_names, orientation_names, telling_type, type_names
 from medidiff.io.dicom.stacking import SPACING_TOLERANCE, normal_of
 
 ORIENTATION_TOLERANCE = 1e-3
@@ -138,7 +139,7 @@ def _by_matrix(planes: Sequence[Plane]) -> Groups:
 
 
 def _by_image_type(planes: Sequence[Plane]) -> Groups:
-    types = [p.facts.image_type for p in planes]
+    types = [telling_type(p.facts.image_type) for p in planes]
     names = type_names(sorted(set(types)))
     return _gather(planes, types, lambda image_type: names[image_type])
 
@@ -190,6 +191,7 @@ def _one(value: float | None) -> tuple[float] | None:
 # Planes at one position -----------------------------------------------------------------------------------------------
 
 _REPEATS: dict[str, tuple[str, Callable[[Plane], Any]]] = {
+    "type": ("type", lambda p: p.facts.image_type),
     "frame of reference": ("frame of reference", lambda p: p.facts.frame_of_reference_uid or None),
     "coil": ("coil", lambda p: p.facts.coil),
     "time": ("time", lambda p: p.facts.temporal_position),
@@ -206,7 +208,7 @@ def _split_repeats(part: Part, facts: tuple[str, ...], depth: int) -> list[Part]
     best: list[Part] = []
     for i, fact in enumerate(facts):
         kind, value = _REPEATS[fact]
-        groups = _told_apart([value(p) for p in part.planes], places)
+        groups = _told_apart([value(p) for p in part.planes], places, by_rank=kind == "time")
         if groups is None:
             continue
         parts = [
@@ -240,7 +242,7 @@ def _places(planes: Sequence[Plane]) -> list[int]:
     return numbers.tolist()
 
 
-def _told_apart(values: Sequence[Any], places: Sequence[int]) -> list[int] | None:
+def _told_apart(values: Sequence[Any], places: Sequence[int], by_rank: bool) -> list[int] | None:
     """Group planes by a fact that tells those of one position apart, or None where it does not (see above)."""
     if None in values or len(set(values)) < 2:
         return None
@@ -248,7 +250,7 @@ def _told_apart(values: Sequence[Any], places: Sequence[int]) -> list[int] | Non
     distinct = sorted(set(values))
     if len(distinct) <= max(crowd.values()):
         return [distinct.index(value) for value in values]
-    if len(set(crowd.values())) > 1 or len(set(zip(places, values, strict=True))) < len(values):
+    if not by_rank or len(set(crowd.values())) > 1 or len(set(zip(places, values, strict=True))) < len(values):
         return None
     order = sorted(range(len(values)), key=lambda i: values[i])
     seen: Counter[int] = Counter()
