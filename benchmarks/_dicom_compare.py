@@ -12,6 +12,7 @@ import numpy as np
 
 from benchmarks._dcm2niix import Second, convert
 from medidiff.errors import MedidiffError
+from medidiff.io.dicom.files import looks_like_dicom
 from medidiff.io.dicom.model import Candidate
 from medidiff.io.dicom.read import read_candidate
 from medidiff.io.dicom.scan import scan_dicom
@@ -73,17 +74,20 @@ class Row:
 
 
 def leaf_folders(root: Path) -> Iterator[Path]:
-    """Folders that hold files and lie in `root`, in order; those with NIfTI files only are the sets' own answers."""
+    """Folders in `root` that hold DICOM files and no folders, in order."""
     for folder in sorted({path.parent for path in root.rglob("*") if path.is_file()}):
-        if any(path.is_file() and path.suffix not in {".gz", ".nii", ".md", ".tsv"} for path in folder.iterdir()):
+        inside = list(folder.iterdir())
+        if not any(path.is_dir() for path in inside) and looks_like_dicom(folder):
             yield folder
 
 
 def compare_folder(folder: Path, root: Path, remarks: Mapping[str, str] | None = None) -> list[Row]:
     """One row for each series in a folder; none where there is no DICOM image."""
     scan = scan_dicom(folder)
-    # Philips' display values, which are the standard's RescaleSlope and RescaleIntercept; named by the series' UID.
-    second = convert(folder, "-d", "0", "-p", "n", name="%j")
+    # For Philips the standard's RescaleSlope and RescaleIntercept, as everywhere else, instead of Philips' own scale.
+    # Not for others: with it dcm2niix takes the slope of the first slice for all.
+    philips = any("philips" in candidate.series.manufacturer.lower() for candidate in scan.candidates)
+    second = convert(folder, "-d", "0", *(("-p", "n") if philips else ()), name="%j")
     rows = []
     for uid in dict.fromkeys(candidate.series.series_uid for candidate in scan.candidates):
         own = [candidate for candidate in scan.candidates if candidate.series.series_uid == uid]
@@ -146,7 +150,7 @@ def compare(a: Volume, b: Volume) -> Difference | None:
     turned = np.transpose(b.data, order)
     if turned.shape != a.shape:
         return None
-    turned = np.flip(turned, [axis for axis in range(3) if flips[axis]])
+    turned = np.flip(turned, tuple(axis for axis in range(3) if flips[axis]))
     corners = np.array(list(itertools.product(*[(0, n - 1) for n in a.shape])), dtype=float)
     same = np.zeros_like(corners)
     for axis in range(3):

@@ -178,6 +178,19 @@ def enhanced_with_decoys(folder: Path) -> VolumeTruth:
     return volume.truth()
 
 
+@case("volume")
+def enhanced_shared_slope(folder: Path) -> VolumeTruth:
+    """The slope stands in the shared groups only."""
+    dataset, (volume,) = make_enhanced([Grid(directions=OBLIQUE)], slopes=lambda v, k: (2.5, -7.0))
+    dataset.SharedFunctionalGroupsSequence[
+        0
+    ].PixelValueTransformationSequence = dataset.PerFrameFunctionalGroupsSequence[0].PixelValueTransformationSequence
+    for item in dataset.PerFrameFunctionalGroupsSequence:
+        del item.PixelValueTransformationSequence
+    write_file(dataset, folder / "1.dcm")
+    return volume.truth()
+
+
 @case("volume x2")
 def enhanced_two_echoes(folder: Path) -> list[VolumeTruth]:
     def echo(v: int, k: int, item: Dataset) -> None:

@@ -224,6 +224,81 @@ def patient_missing(folder: Path) -> VolumeTruth:
     return plain_and(folder, PatientID=None, PatientName=None, StudyInstanceUID=None, FrameOfReferenceUID=None)
 
 
+@case("mixed-patients", oracle=False)
+def one_series_uid_two_names(folder: Path) -> None:
+    """No patient number at all, two names."""
+    series = make_series().set(PatientID=None)
+    for k, dataset in enumerate(series.datasets):
+        dataset.PatientName = "Quinquaille^Zebedee" if k % 2 else "Zebedee^Somebodyelse"
+    write(series, folder)
+
+
+@case("volume")
+def one_patient_several_spellings(folder: Path) -> VolumeTruth:
+    names = ["Quinquaille^Zebedee", "QUINQUAILLE^ZEBEDEE", "Quinquaille^Zebedee^^^"]
+    return plain_and(folder, PatientName=[names[k % 3] for k in range(9)])
+
+
+@case("volume x2", oracle=False)
+def two_frames_of_reference(folder: Path) -> list[VolumeTruth]:
+    """The patient was moved in between: positions of one cannot continue those of the other."""
+    grids = Grid(slices=5), Grid(slices=4, origin_lps_mm=(-31.25, 17.5, -102.4 + 5 * 2.5))
+    parts = [make_series(grid, seed=n).set(FrameOfReferenceUID=make_uid("frame", n)) for n, grid in enumerate(grids)]
+    for n, part in enumerate(parts):
+        write(part, folder / str(n))
+    return [part.truth() for part in parts]
+
+
+@case("volume")
+def frame_of_reference_of_every_slice(folder: Path) -> VolumeTruth:
+    """What an anonymiser leaves that replaces each UID by a random one."""
+    return plain_and(folder, FrameOfReferenceUID=[make_uid("frame", k) for k in range(9)])
+
+
+@case("volume x2 | duplicate")
+def one_series_uid_two_studies(folder: Path) -> list[VolumeTruth]:
+    return several(folder, *({"StudyInstanceUID": make_uid("study", t), "StudyDate": f"2025010{t}"} for t in (1, 2)))
+
+
+@case("volume, gap", oracle=False)
+def two_times_one_incomplete(folder: Path) -> VolumeTruth:
+    parts = [make_series(seed=n).set(TemporalPositionIdentifier=n + 1) for n in range(2)]
+    write(parts[0], folder / "0")
+    write(parts[1].without(4), folder / "1")
+    return parts[0].truth()
+
+
+@case("volume x2 | duplicate")
+def acquisition_times_over_midnight(folder: Path) -> list[VolumeTruth]:
+    """Two volumes, slice by slice, one second a slice; the day changes within the first."""
+    times = [[(86395 + 9 * t + k) % 86400 for k in range(9)] for t in range(2)]
+    return several(
+        folder,
+        *(
+            {
+                "AcquisitionTime": [f"{s // 3600:02d}{s // 60 % 60:02d}{s % 60:02d}" for s in one],
+                "AcquisitionDate": ["20250102" if s > 80000 else "20250103" for s in one],
+            }
+            for one in times
+        ),
+    )
+
+
+@case("volume x2 | duplicate")
+def acquisition_times_over_midnight_undated(folder: Path) -> list[VolumeTruth]:
+    times = [[(86395 + 9 * t + k) % 86400 for k in range(9)] for t in range(2)]
+    return several(
+        folder,
+        *(
+            {
+                "AcquisitionTime": [f"{s // 3600:02d}{s // 60 % 60:02d}{s % 60:02d}" for s in one],
+                "AcquisitionDate": None,
+            }
+            for one in times
+        ),
+    )
+
+
 # One volume, whatever the headers say -----------------------------------------------------------------------------
 
 
