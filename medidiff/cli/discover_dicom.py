@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from medidiff.cli.dicom_source import DicomSource
 from medidiff.cli.discover import Aside, Found
 from medidiff.cli.input_choice import InputChoice
 from medidiff.errors import GeometryError, InputError, MedidiffError, MemoryLimitError, UsageError
-from medidiff.io.dicom.model import Candidate, DicomScan
+from medidiff.io.dicom.model import Candidate, DicomScan, FileRef
 from medidiff.io.dicom.read import volume_name
 
 _MOST_LISTED = 40
@@ -43,12 +44,14 @@ def discover_dicom(root: Path, choice: InputChoice, apart: bool = False) -> Foun
 
     scan = scan_dicom(root, keep_ids=choice.keep_ids)
     groups, numbers = _groups(scan.candidates, choice), _new_numbers(scan)
+    if not groups:
+        raise InputError(f"IN: no DICOM volume in it. {_counted(scan)}")
     if choice.every:
         chosen, rest = groups, []
     elif choice.series is not None:
         chosen, rest = [_named(groups, choice)], []
     else:
-        only = _only(groups, choice)
+        only = _only(scan, groups, choice)
         chosen, rest = [only], [group for group in groups if group is not only]
     sources: list[DicomSource] = []
     aside = [_aside(group, choice) for group in rest]
@@ -60,7 +63,8 @@ def discover_dicom(root: Path, choice: InputChoice, apart: bool = False) -> Foun
             aside.append(_aside(group, choice))
             continue
         frames = [(one,) for one in group] if apart else [tuple(group)]
-        sources += [DicomSource(frame, choice, numbers[frame[0].id]) for frame in frames]
+        beside = _damaged_beside(scan, group)
+        sources += [DicomSource(frame, choice, numbers[frame[0].id], beside) for frame in frames]
     if not sources and not any(one.error for one in aside):
         raise InputError(f"IN: no DICOM volume in it. {_counted(scan)}")
     many = choice.every or len(sources) > 1
@@ -76,15 +80,15 @@ def _groups(candidates: Iterable[Candidate], choice: InputChoice) -> list[list[C
     return list(groups.values())
 
 
-def _only(groups: Sequence[list[Candidate]], choice: InputChoice) -> list[Candidate]:
+def _only(scan: DicomScan, groups: Sequence[list[Candidate]], choice: InputChoice) -> list[Candidate]:
     """The only volume; a broken one beside it could be the one that is meant, so then the person is asked."""
     volumes = [group for group in groups if group[0].status != "not a volume"]
     if len(volumes) == 1:
         return volumes[0]
     if not volumes:
         reasons = sorted({one.refusal.message for group in groups for one in group if one.refusal})
-        said = f" What is there: {'; '.join(reasons[:5])}." if reasons else " No file in it is a DICOM image."
-        raise InputError(f"IN: no DICOM volume in it.{said} `medidiff scan` lists everything.")
+        said = f" What is there: {'; '.join(reasons[:5])}." if reasons else ""
+        raise InputError(f"IN: no DICOM volume in it.{said} {_counted(scan)}")
     raise UsageError(
         f"IN: holds {len(volumes)} DICOM volumes. --series ID takes one, --all every one:\n{_listed(volumes, choice)}"
     )
@@ -133,7 +137,8 @@ def _allowed(one: Candidate, choice: InputChoice) -> bool:
 def _aside(group: Sequence[Candidate], choice: InputChoice) -> Aside:
     first = group[0]
     if first.status == "not a volume" and first.refusal is not None:
-        return Aside(volume_name(first), first.refusal.message)
+        reason = first.refusal.message.rstrip(".")
+        return Aside(volume_name(first), reason[:1].lower() + reason[1:])
     return Aside(volume_name(first), "", _error(group, choice))
 
 
@@ -170,4 +175,25 @@ def _listed(groups: Sequence[Sequence[Candidate]], choice: InputChoice) -> str:
 
 
 def _counted(scan: DicomScan) -> str:
-    return f"{scan.files} files were looked at; `medidiff scan` says what they are."
+    """How many files were looked at, and why they are none of a volume."""
+    kinds = Counter(note.kind for note in scan.notes)
+    said = "".join(f", {count} {kind}" for kind, count in kinds.most_common())
+    return f"{scan.files} files were looked at{said}; `medidiff scan` says what they are."
+
+
+def _damaged_beside(scan: DicomScan, group: Sequence[Candidate]) -> tuple[str, ...]:
+    """A warning where damaged files could belong to a volume: slices at its ends may be missing unnoticed."""
+    folders = {_folder(plane.file) for one in group for plane in one.planes}
+    damaged = [note.file.label for note in scan.notes if note.kind == "damaged" and _folder(note.file) in folders]
+    for one in scan.candidates:  # cut off before its pixels: of this series, or nothing says of which
+        if one.refusal is not None and one.refusal.code == "damaged" and not one.planes:
+            if one.series.series_uid in ("", group[0].series.series_uid):
+                damaged.append(one.refusal.message)
+    if not damaged:
+        return ()
+    shown = "; ".join(damaged[:3]) + ("; ..." if len(damaged) > 3 else "")
+    return (f"damaged files beside it may be slices that are missing here: {len(damaged)} ({shown})",)
+
+
+def _folder(file: FileRef) -> tuple[Path, PurePosixPath]:
+    return file.path if file.member else file.path.parent, PurePosixPath(file.member or "").parent

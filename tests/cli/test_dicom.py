@@ -89,6 +89,19 @@ def test_what_is_no_volume_is_skipped_and_what_is_broken_is_failed(
     run("convert", "dicom", "-o", "out3").failed_cleanly(3, "no DICOM volume")
 
 
+def test_a_damaged_file_beside_a_volume_is_told(series: np.ndarray, tmp_path: Path, run: Run) -> None:
+    last = tmp_path / "dicom" / "a" / "IM0009.dcm"
+    last.write_bytes(last.read_bytes()[:700])
+    run("convert", "dicom", "-o", "scan.nii.gz").failed_cleanly(2, "IM0009", "series 3  9 slices")
+    done = run("convert", "dicom", "-o", "scan.nii.gz", "--series", "3")  # the last slice leaves no gap
+    assert done.code == 0
+    assert "IM0009" in done.err
+    assert run("convert", "dicom", "-o", "out", "--all").code == 4
+    for path in (tmp_path / "dicom" / "a").iterdir():
+        path.write_bytes(path.read_bytes()[:200])
+    run("convert", "dicom", "-o", "o.nii.gz").failed_cleanly(3, "damaged")
+
+
 def test_denoised_dicom_is_a_derived_series_of_the_same_study(series: np.ndarray, tmp_path: Path, run: Run) -> None:
     args = ("--noise-std", 30, "--save", "residual", "--report", *QUICK)
     done = run("denoise", "dicom", "-o", "out", "--json", *args)
