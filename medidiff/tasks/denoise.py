@@ -85,14 +85,13 @@ def denoise(
     if isinstance(noise_std, Volume):
         check_same_grid(noise_std, volume, f"--noise-std {noise_std.name or 'map'}")
     session = Session(
-        prior, volume.spacing_mm, device=device, precision=precision, threads=threads, max_gb=max_gb, seed=seed
+        prior, measured.spacing_mm, device=device, precision=precision, threads=threads, max_gb=max_gb, seed=seed
     )
     with session:
         level = gaps.without(noise_std) if isinstance(noise_std, Volume) else noise_std
         seen = observe(measured, session.prior, noise, level)
         session.check_level(seen.sigma)
         y, sigma = session.tensor(seen.y), session.level(seen.sigma)
-        session.spacing_mm = measured.spacing_mm
         out = shifted_mean(session, y, sigma, shifts)
         if gaps.missing:
             session.spacing_mm = volume.spacing_mm

@@ -73,7 +73,10 @@ class Gaps:
         label = volume.name or "volume"
         check_shape(volume.shape, label)
         n = volume.shape[2]
-        indices = sorted({operator.index(i) for i in missing})
+        try:
+            indices = sorted({operator.index(i) for i in missing})
+        except TypeError as error:
+            raise UsageError(f"missing {missing}: must be whole numbers, slices counted from 0.") from error
         outside = [i for i in indices if not 0 <= i < n]
         if outside:
             raise UsageError(f"missing {outside[0]}: must be slice numbers from 0 to {n - 1}, the slices of {label}.")
@@ -199,16 +202,21 @@ def fill_gaps(session: Session, seen: Observation, measured: Denoised, gaps: Gap
     missing = torch.from_numpy(gaps.is_missing()).to(session.device)
     y, sigma = session.tensor(whole.y), session.level(whole.sigma)
     around = sigma.clamp_min(LOWEST_LEVEL_AROUND)
-    variances = []
-    for level in ANNEALED_LEVELS:
-        out = session.tiled(y, torch.where(missing, level, around).expand(y.shape), session.spacing_mm)
-        y = torch.where(missing, out.mean.to(y), y)
-        variances.append(out.log_variance.to(y).exp())
+
+    def told_at(level: float) -> Denoised:
+        return session.tiled(y, torch.where(missing, level, around).expand(y.shape), session.spacing_mm)
+
+    first = told_at(ANNEALED_LEVELS[0])
+    y = torch.where(missing, first.mean.to(y), y)
+    for level in ANNEALED_LEVELS[1:]:
+        y = torch.where(missing, told_at(level).mean.to(y), y)
     clean, log_variance = (part[0, 0].float().cpu().numpy() for part in measured)
     error = _SHARE_OF_DIFFERENCE * session.tensor(gaps.differences(clean))
     out = Denoised(
         torch.where(missing, y, session.tensor(gaps.expand(clean))),
-        torch.where(missing, (variances[0] + error**2).log(), session.tensor(gaps.expand(log_variance))),
+        torch.where(
+            missing, (first.log_variance.to(y).exp() + error**2).log(), session.tensor(gaps.expand(log_variance))
+        ),
     )
     return Filled(y, torch.where(missing, SAMPLED_LEVEL, sigma).expand(y.shape), out)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from medidiff import denoise
 from medidiff.errors import GeometryError, InputError, UsageError
 from medidiff.evaluate import psnr
-from medidiff.io import read_nifti
+from medidiff.io import read_nifti, write_nifti
 from medidiff.noise import add_gaussian, add_rician
 from medidiff.phantoms import head_phantom
 from medidiff.prior import Prior
@@ -126,6 +126,8 @@ def test_impossible_gaps_are_refused(tiny_prior: Prior, scan: Volume) -> None:
     for missing, match in (((24,), "missing 24: must be slice numbers from 0 to 23"), ((-1,), "missing -1")):
         with pytest.raises(UsageError, match=match):
             denoise(scan, tiny_prior, missing=missing, **CPU)
+    with pytest.raises(UsageError, match="must be whole numbers"):
+        denoise(scan, tiny_prior, missing=[1.5], **CPU)  # type: ignore[list-item]
     for count in (23, 24):
         with pytest.raises(InputError, match=f"{count} of 24 slices are missing: at least two must be measured"):
             denoise(scan, tiny_prior, missing=range(count), **CPU)
@@ -164,6 +166,16 @@ def test_inserted_slices_leave_the_measured_ones_in_place(scan: Volume, spacing_
         finer.affine_ras @ (corners * np.array([[1], [1], [k], [1]])), scan.affine_ras @ corners, atol=1e-12
     )
     assert (finer.name, finer.modality) == (scan.name, scan.modality)
+
+
+def test_a_finer_grid_survives_its_file(tmp_path: Path) -> None:
+    write_nifti(
+        Volume(np.random.default_rng(0).integers(0, 99, (5, 6, 4)), AFFINE), tmp_path / "thick.nii", dtype="int16"
+    )
+    finer, _ = insert_slices(read_nifti(tmp_path / "thick.nii"), 1.2)
+    write_nifti(finer, tmp_path / "fine.nii")
+    # float32 of the header at coordinates of 20 mm
+    np.testing.assert_allclose(read_nifti(tmp_path / "fine.nii").affine_ras, finer.affine_ras, atol=1e-5)
 
 
 def test_grids_that_cannot_be_reached_name_those_that_can() -> None:
