@@ -131,6 +131,18 @@ def _huge_length(data: bytes, rng: random.Random) -> bytes:
     return data[:at] + length + data[at + size :]
 
 
+def _bury(data: bytes, rng: random.Random) -> bytes:
+    """Sequences inside sequences, as deep as no reader's stack."""
+    at = data.find(b"\x08\x00\x18\x00UI")
+    if at < 0:
+        return _splice(data, rng)
+    at += 8 + int.from_bytes(data[at + 6 : at + 8], "little")
+    depth = rng.choice((3, 50, 400, 3000))
+    opening = b"\x08\x00\x40\x11SQ\0\0\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff"
+    closing = b"\xfe\xff\x0d\xe0\0\0\0\0\xfe\xff\xdd\xe0\0\0\0\0"
+    return data[:at] + opening * depth + closing * depth + data[at:]
+
+
 def _all(data: bytes, mark: bytes) -> list[int]:
     found, at = [], data.find(mark)
     while at >= 0 and len(found) < 400:
@@ -197,16 +209,6 @@ def _change_kind(dataset: Dataset, rng: random.Random) -> None:
     dataset[tag] = pydicom.DataElement(tag, kind, value)
 
 
-def _bury(dataset: Dataset, rng: random.Random) -> None:
-    """Sequences inside sequences."""
-    inner = Dataset()
-    for _ in range(rng.choice((3, 50, 400))):
-        outer = Dataset()
-        outer.ReferencedImageSequence = [inner]
-        inner = outer
-    dataset.ReferencedImageSequence = [inner]
-
-
 def _empty_sequence(dataset: Dataset, rng: random.Random) -> None:
     sequences = [element for element in dataset.iterall() if element.VR == "SQ"]
     for element in rng.sample(sequences, min(len(sequences), rng.choice((1, 3)))):
@@ -221,8 +223,9 @@ _WAYS: tuple[Callable[[bytes, random.Random], bytes], ...] = (
     _cut_out,
     _truncate,
     _huge_length,
+    _bury,
     *map(
         _in_dataset,
-        (_change_size, _change_frames, _change_place, _change_syntax, _delete, _change_kind, _bury, _empty_sequence),
+        (_change_size, _change_frames, _change_place, _change_syntax, _delete, _change_kind, _empty_sequence),
     ),
 )

@@ -15,6 +15,7 @@ import resource
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -131,7 +132,9 @@ def attempt(sets: list[Base], seed: int) -> str:
     with tempfile.TemporaryDirectory(dir=shm) as folder:
         kind = mutate(sets, random.Random(seed), Path(folder))
         try:
-            return scan_and_read(Path(folder))
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")  # none of a library's may reach the user
+                return scan_and_read(Path(folder))
         except Exception as error:  # noqa: BLE001  this is what is looked for
             return f"{type(error).__name__} in {kind}: {_where(error)}"
 

@@ -165,7 +165,8 @@ def _j2k_size(stream: bytes) -> tuple[int, int, int, int] | None:
 
 def _name_of(transfer_syntax: str) -> str:
     """In words where it is a known one; never the text itself, a damaged file could say anything."""
+    from pydicom.config import IGNORE
     from pydicom.uid import UID
 
-    name = UID(transfer_syntax).name
+    name = UID(transfer_syntax, validation_mode=IGNORE).name
     return name if name and name != transfer_syntax else "an unknown transfer syntax"

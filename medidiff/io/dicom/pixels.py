@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -182,12 +183,14 @@ def _go_to_pixels(file: BinaryIO, syntax: str) -> bool:
     from pydicom.filereader import read_dataset
 
     try:
-        if syntax == DEFLATED:
-            read_dataset(file, False, True, stop_when=lambda tag, vr, length: tag >= _PIXELS)
-            implicit = False
-        else:
-            dataset = pydicom.dcmread(file, stop_before_pixels=True, force=True, specific_tags=[])
-            implicit = bool(dataset.original_encoding[0])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the header has been judged by the scan
+            if syntax == DEFLATED:
+                read_dataset(file, False, True, stop_when=lambda tag, vr, length: tag >= _PIXELS)
+                implicit = False
+            else:
+                dataset = pydicom.dcmread(file, stop_before_pixels=True, force=True, specific_tags=[])
+                implicit = bool(dataset.original_encoding[0])
     except Exception as error:  # pydicom meets damage in every way there is
         raise ValueError("the header is damaged") from error
     order = BYTE_ORDERS.get(syntax, "little")
