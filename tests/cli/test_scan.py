@@ -94,6 +94,16 @@ def test_nothing_of_a_patient_is_told_when_it_fails(verb: str, home: Path, tmp_p
     assert not planted.left_in([done.out, done.err, *written_below(out)])
 
 
+@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb.startswith("scan")])
+def test_a_folder_named_after_its_patient_is_not_repeated(
+    verb: str, planted: Planted, home: Path, tmp_path: Path, run: Run
+) -> None:
+    done = run(*VERBS[verb](planted.folder / "Zqfamily_Zqgiven", tmp_path))
+    assert done.code == 0
+    assert "[id]" in done.out
+    assert not planted.left_in([done.out, done.err])
+
+
 def test_keep_ids_shows_them(planted: Planted, tmp_path: Path, run: Run) -> None:
     done = run("scan", planted.folder, "--keep-ids")
     assert f"Patient 1, study 1 ({NUMBER}, " in done.out

@@ -11,6 +11,7 @@ from medidiff.io.dicom.group import candidates_of, group_series
 from medidiff.io.dicom.header import Header, read_header
 from medidiff.io.dicom.model import Candidate, DicomScan, FileNote, FileRef
 from medidiff.io.identity.redact import redact_path
+from medidiff.io.identity.salvage import salvage_from
 
 
 def scan_dicom(root: Path, *, progress: Callable[[int, int], None] | None = None, keep_ids: bool = False) -> DicomScan:
@@ -42,6 +43,7 @@ def scan_dicom(root: Path, *, progress: Callable[[int, int], None] | None = None
         if progress is not None:
             progress(count, len(files))
     identifiers = frozenset[str]().union(*(header.identifiers for header in headers))
+    identifiers |= frozenset[str]().union(*(salvage_from(note.file) for note in notes if note.kind == "damaged"))
     if not keep_ids:
         headers, notes = _redacted(headers, notes, identifiers)
     candidates = [candidate for series in group_series(headers) for candidate in candidates_of(series)]

@@ -13,6 +13,7 @@ from medidiff.io.dicom.files import find_files, has_dicom_start, open_file
 from medidiff.io.dicom.model import FileRef
 from medidiff.io.identity.attributes import MEANINGS
 from medidiff.io.identity.redact import redact_path
+from medidiff.io.identity.salvage import salvage_from
 from medidiff.io.identity.traces_dicom import BURNED_IN, FACE, Trace, traces_of_dicom
 from medidiff.io.identity.traces_nifti import traces_of_json, traces_of_nifti, traces_of_table
 from medidiff.io.nifti_header import NIFTI_SUFFIXES
@@ -83,12 +84,14 @@ def find_identifiers(root: Path, progress: Callable[[int, int], None] | None = N
     values: dict[tuple[Medium, str, str], set[str]] = {}
     looked_at: Counter[str] = Counter()
     unreadable: list[str] = []
+    salvaged: set[str] = set()
     removed = 0
     for number, file in enumerate(files, 1):
         try:
             medium, traces, was_removed = _look_into(file)
         except InputError:
             unreadable.append(file.label)
+            salvaged |= salvage_from(file)
             continue
         finally:
             if progress is not None:
@@ -104,6 +107,7 @@ def find_identifiers(root: Path, progress: Callable[[int, int], None] | None = N
         for place, found in here.items():
             values.setdefault(place, set()).update(found)
     identifiers = _identifiers((meaning, value) for (_, meaning, _), found in values.items() for value in found)
+    identifiers |= salvaged
     findings = [
         Finding(medium, meaning, where, count, tuple(sorted(values[medium, meaning, where] - {""})))
         for (medium, meaning, where), count in counts.items()
