@@ -14,7 +14,7 @@ TOLERANCE = 0.01
 """How far the spacing reached may be from the one asked for, relative to it."""
 PROFILE_WARNING = (
     "a thick slice is the mean over its thickness: the slices put in between interpolate such means, they do not "
-    "sharpen them (no deconvolution of the slice profile)."
+    "sharpen them (no deconvolution of the slice profile). Without noise they are no better than interpolation."
 )
 """For the Result of a scan whose slices were thick."""
 
