@@ -58,7 +58,7 @@ def candidates_of(headers: Sequence[Header]) -> list[Candidate]:
     """
     headers = sorted(headers, key=lambda header: header.file.label)
     series = _merged(headers)
-    if len({_patient(h) for h in headers} - {""}) > 1:
+    if len(_patients(headers)) > 1:
         return _finish(series, [_mixed_patients(headers)], ())
     set_aside: dict[str, list[Header]] = defaultdict(list)
     images = []
@@ -151,9 +151,8 @@ def _aside(code: str, headers: Sequence[Header]) -> _Found:
 
 
 def _mixed_patients(headers: Sequence[Header]) -> _Found:
-    patients = Counter(_patient(h) for h in headers)
     planes = tuple(plane for header in headers for plane in header.planes)
-    text = f"{len(headers)} files with one series UID carry {len(set(patients) - {''})} patient numbers."
+    text = f"{len(headers)} files with one series UID carry {len(_patients(headers))} patient numbers or names."
     return _Found(Part((), ()), planes, None, _refusal("mixed-patients", text), frozenset(h.file for h in headers))
 
 
@@ -215,8 +214,15 @@ def _series_key(series: SeriesFacts) -> str:
     return series.series_uid or f"{series.study_uid}/{series.number}"
 
 
-def _patient(header: Header) -> str:
-    return "".join(header.series.patient_id.split()).upper()
+def _patients(headers: Sequence[Header]) -> set[str]:
+    """Whom the files name: by number, and by name where no file has a number."""
+    numbers = {"".join(h.series.patient_id.split()).upper() for h in headers} - {""}
+    return numbers or {_plain(h.series.patient_names[0]) for h in headers if h.series.patient_names} - {""}
+
+
+def _plain(name: str) -> str:
+    """A name without what spelling adds: case, separators, other scripts."""
+    return "".join(c for c in name.partition("=")[0] if c.isalnum()).upper()
 
 
 def _merged(headers: Sequence[Header]) -> SeriesFacts:

@@ -1,15 +1,15 @@
 """The planes of one series apart into volumes.
 
 What separates planes always: matrix, pixel spacing (1%), orientation (1e-3 on the direction cosines), image type (its
-third value, and words with a known meaning behind it, such as phase or water), echo (number, and time beyond
-rounding), inversion time, b-value and gradient direction, stack. One exception, for files that
-carry such a fact slice by slice: where it would leave single planes only, three or more, all in different places, it
-separates nothing (the caller is told, and warns).
+third value, and words with a known meaning behind it, such as phase or water), frame of reference, echo (number, and
+time beyond rounding), inversion time, b-value and gradient direction, stack. One exception, for files that carry such a
+fact slice by slice: where it would leave single planes only, three or more, all in different places, it separates
+nothing (the caller is told, and warns).
 
-What separates planes only where positions repeat: the whole image type, frame of reference, coil, temporal position,
-acquisition number, trigger time, acquisition time, tried in this order. Within one volume these often change from slice
-to slice (an acquisition number that counts CT slices, the moment at which each slice was measured), so they mean
-something only as the answer to the question which of several planes at one position belong together:
+What separates planes only where positions repeat: the whole image type, coil, temporal position, acquisition
+number, trigger time, acquisition time, tried in this order. Within one volume these often change from slice to slice
+(an acquisition number that counts CT slices, the moment at which each slice was measured), so they mean something only
+as the answer to the question which of several planes at one position belong together:
 
 - by value, where there are at most as many values as planes at the most crowded position: each value is one volume;
 - else, for a time, by rank, where every position has equally many planes and no two of one position agree: the k-th of
@@ -38,6 +38,7 @@ ORIENTATION_TOLERANCE = 1e-3
 _ECHO_TIME_TOLERANCE_MS = 0.01
 _INVERSION_TOLERANCE_MS = 0.5
 _B_TOLERANCE = 0.5
+_TIME_DIGITS, _EARLY, _LATE = 6, "06", "18"  # hhmmss; hours between which no scan lasts over midnight
 _DEEPEST = 2  # facts that are combined to tell planes of one position apart
 
 
@@ -85,10 +86,16 @@ def split_by_geometry(part: Part) -> list[Part]:
 
 
 def split_by_contrast(part: Part) -> list[Part]:
-    """Split by echo, inversion time, diffusion weighting and stack, then by time where positions repeat."""
+    """Split by frame of reference, echo, inversion time, diffusion and stack, then by time where positions repeat."""
     parts = _split_all(
         [part],
-        (("echo", _by_echo), ("inversion time", _by_inversion), ("diffusion", _by_diffusion), ("stack", _by_stack)),
+        (
+            ("frame of reference", _by_frame_of_reference),
+            ("echo", _by_echo),
+            ("inversion time", _by_inversion),
+            ("diffusion", _by_diffusion),
+            ("stack", _by_stack),
+        ),
     )
     return [found for one in parts for found in _split_repeats(one, tuple(_REPEATS), _DEEPEST)]
 
@@ -157,6 +164,16 @@ def _by_orientation(planes: Sequence[Plane]) -> Groups:
     return _gather(planes, groups, lambda group: names[group])
 
 
+def _by_frame_of_reference(planes: Sequence[Plane]) -> Groups:
+    """Positions of one frame cannot continue those of another. A frame for each image says nothing: files whose UIDs
+    were all replaced, one by one."""
+    frames = [p.facts.frame_of_reference_uid for p in planes]
+    if len(planes) > 2 and len(set(frames)) == len(planes):
+        return [("", list(planes))]
+    order = {frame: i + 1 for i, frame in enumerate(sorted(set(frames)))}
+    return _gather(planes, [order[frame] for frame in frames], lambda number: f"frame of reference {number}")
+
+
 def _by_echo(planes: Sequence[Plane]) -> Groups:
     times = clusters([_one(p.facts.echo_time_ms) for p in planes], _ECHO_TIME_TOLERANCE_MS)
     keys = [(time, p.facts.echo_number or "") for time, p in zip(times, planes, strict=True)]
@@ -192,7 +209,6 @@ def _one(value: float | None) -> tuple[float] | None:
 
 _REPEATS: dict[str, tuple[str, Callable[[Plane], Any]]] = {
     "type": ("type", lambda p: p.facts.image_type),
-    "frame of reference": ("frame of reference", lambda p: p.facts.frame_of_reference_uid or None),
     "coil": ("coil", lambda p: p.facts.coil),
     "time": ("time", lambda p: p.facts.temporal_position),
     "acquisition": ("time", lambda p: p.facts.acquisition_number),
@@ -208,7 +224,10 @@ def _split_repeats(part: Part, facts: tuple[str, ...], depth: int) -> list[Part]
     best: list[Part] = []
     for i, fact in enumerate(facts):
         kind, value = _REPEATS[fact]
-        groups = _told_apart([value(p) for p in part.planes], places, by_rank=kind == "time")
+        values = [value(p) for p in part.planes]
+        if fact == "moment" and _may_pass_midnight(values):
+            continue
+        groups = _told_apart(values, places, by_rank=kind == "time")
         if groups is None:
             continue
         parts = [
@@ -222,6 +241,12 @@ def _split_repeats(part: Part, facts: tuple[str, ...], depth: int) -> list[Part]
         if 2 * resolved >= len(parts) and not best:
             best = parts
     return best or [part]
+
+
+def _may_pass_midnight(moments: Sequence[str | None]) -> bool:
+    """Whether times without a date may begin again at zero: then later is not larger."""
+    hours = [moment[:2] for moment in moments if moment and len(moment.partition(".")[0]) <= _TIME_DIGITS]
+    return bool(hours) and min(hours) < _EARLY <= _LATE <= max(hours)
 
 
 def _has_repeats(part: Part) -> bool:
