@@ -9,7 +9,7 @@ from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 from pydicom.valuerep import validate_value
 
-from medidiff.io.dicom.model import Plane
+from medidiff.io.dicom.model import Facts, Plane
 from medidiff.io.dicom_out.attributes import CODES, IDENTITY, PAIRED_PARTS, PRESENT, PRESENT_OF, REMOVED
 from medidiff.io.dicom_out.encode import decimal_string
 
@@ -76,6 +76,14 @@ def copy_geometry(image: Dataset, flat: Dataset, plane: Plane) -> None:
             setattr(image, keyword, [decimal_string(v) for v in expected])
     if plane.thickness_mm:
         image.SliceThickness = decimal_string(plane.thickness_mm)
+
+
+def set_diffusion(image: Dataset, facts: Facts) -> None:
+    """What the source said of diffusion, in the standard's attributes: vendors keep it in private ones, not copied."""
+    if facts.b_value_s_per_mm2 is not None and "DiffusionBValue" not in image:
+        image.DiffusionBValue = float(facts.b_value_s_per_mm2)
+    if facts.gradient_lps is not None and "DiffusionGradientOrientation" not in image:
+        image.DiffusionGradientOrientation = [float(v) for v in facts.gradient_lps]
 
 
 def set_lossy(image: Dataset, lossy: bool) -> None:

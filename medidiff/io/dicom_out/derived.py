@@ -13,7 +13,14 @@ from pydicom.dataset import Dataset
 import medidiff
 from medidiff.io.dicom.model import Candidate
 from medidiff.io.dicom_out.attributes import COPIED, IMAGE_TYPES
-from medidiff.io.dicom_out.copying import copy_attributes, copy_geometry, derived_image_type, set_lossy, text_of
+from medidiff.io.dicom_out.copying import (
+    copy_attributes,
+    copy_geometry,
+    derived_image_type,
+    set_diffusion,
+    set_lossy,
+    text_of,
+)
 from medidiff.io.dicom_out.deidentify import (
     check_deidentified,
     copied_deidentified,
@@ -130,6 +137,7 @@ def _images(job: _Job) -> Iterator[Dataset]:
         image.ImageType = derived_image_type(flat, modality, None if job.identifiers is None else IMAGE_TYPES)
         image.PhotometricInterpretation = nearest.form.photometric
         image.BurnedInAnnotation = "YES" if job.source.series.burned_in == "YES" else "NO"
+        set_diffusion(image, nearest.facts)
         set_lossy(image, job.source.series.lossy)
         if job.generated:
             image.SyntheticData = "YES" if some or whole else "NO"
