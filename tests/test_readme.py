@@ -1,12 +1,14 @@
 """The commands of the documents, run as they stand there.
 
 Every line `$ medidiff ...` in a fence tagged `console` is run, page by page and in order, in a folder that holds
-`scan.nii.gz`, `mask.nii.gz`, `scans/` with two more and `dicom/` with a series.
+`scan.nii.gz`, `mask.nii.gz`, `scans/` with two more,
+`dicom/` with a series and `scans.zip` with the same.
 """
 
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -58,6 +60,7 @@ def place(tmp_path: Path) -> Path:
     make_scan(tmp_path / "scans" / "a.nii.gz", 1)
     make_scan(tmp_path / "scans" / "b.nii.gz", 2)
     make_series(tmp_path / "dicom", shape=(24, 22), slices=18)
+    shutil.make_archive(str(tmp_path / "scans"), "zip", tmp_path / "dicom")
     mask = np.zeros((24, 22, 18), np.uint8)
     mask[8:13, 8:13, 6:10] = 1
     write_nifti(Volume.from_array(mask, (1, 1, 1.5)), tmp_path / "mask.nii.gz")
