@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from functools import lru_cache
 from pathlib import Path
 
@@ -41,8 +42,10 @@ def _references(path: Path) -> list[tuple[str, ...]]:
     if path.stat().st_size > _MAX_BYTES:
         raise InputError(f"{path}: a DICOMDIR of more than {_MAX_BYTES >> 20} MiB. Give its folder.")
     try:
-        records = pydicom.dcmread(path).get("DirectoryRecordSequence") or []
-        listed = [record.get("ReferencedFileID") for record in records]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pydicom comments on names that break the standard's rules
+            records = pydicom.dcmread(path).get("DirectoryRecordSequence") or []
+            listed = [record.get("ReferencedFileID") for record in records]
     except Exception as error:  # pydicom meets damage in many ways
         raise InputError(f"{path}: a damaged DICOMDIR. Give its folder.") from error
     references = [(entry,) if isinstance(entry, str) else tuple(map(str, entry)) for entry in listed if entry]
