@@ -13,6 +13,7 @@ from typing import Any
 
 import pydicom
 from pydicom.dataset import Dataset
+from pydicom.uid import UID
 
 from benchmarks._dicom_corpus import CASES
 
@@ -191,7 +192,7 @@ def _nested(dataset: Dataset, keyword: str) -> list[Any]:
 
 
 def _change_syntax(dataset: Dataset, rng: random.Random) -> None:
-    dataset.file_meta.TransferSyntaxUID = rng.choice(_SYNTAXES)
+    dataset.file_meta.TransferSyntaxUID = UID(rng.choice(_SYNTAXES))
 
 
 def _delete(dataset: Dataset, rng: random.Random) -> None:

@@ -6,6 +6,7 @@ Warm cache, the two in turn, every run in a process of its own. Prints medians, 
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import statistics
 import subprocess
@@ -69,7 +70,7 @@ def make_series(folder: Path, slices: int) -> None:
         meta.MediaStorageSOPClassUID = CTImageStorage
         meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=["medidiff-speed", str(k)])
         meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        ds = FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)
+        ds = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
         ds.SOPClassUID, ds.SOPInstanceUID = CTImageStorage, meta.MediaStorageSOPInstanceUID
         ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.FrameOfReferenceUID = study, series, frame
         ds.Modality, ds.SeriesNumber, ds.InstanceNumber = "CT", 1, k + 1
@@ -123,14 +124,18 @@ def run_medidiff(folder: Path) -> tuple[float, float, float, float, float]:
 
 def run_dcm2niix(folder: Path) -> tuple[float, float]:
     """Seconds and peak bytes."""
-    import resource
-
     program = shutil.which("dcm2niix") or str(Path(sys.executable).with_name("dcm2niix"))
     with tempfile.TemporaryDirectory(dir=folder.parent) as output:
         begin = time.perf_counter()
-        subprocess.run([program, "-z", "n", "-b", "n", "-o", output, str(folder)], capture_output=True, check=True)
+        process = subprocess.Popen(
+            [program, "-z", "n", "-b", "n", "-o", output, str(folder)], stdout=subprocess.DEVNULL
+        )
+        _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - begin
-    return seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024.0
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"dcm2niix: exit {process.returncode}")
+    return seconds, usage.ru_maxrss * 1024.0
 
 
 def read_bytes(folder: Path) -> float:

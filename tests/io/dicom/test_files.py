@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pydicom
 import pytest
+from pydicom.config import IGNORE
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import UID
 
 from medidiff.errors import InputError
 from medidiff.io.dicom import zips
@@ -107,12 +110,12 @@ def make_dicomdir(folder: Path, *references: list[str]) -> Path:
     for parts in references:
         record = pydicom.Dataset()
         record.DirectoryRecordType = "IMAGE"
-        element = pydicom.DataElement("ReferencedFileID", "CS", parts, validation_mode=pydicom.config.IGNORE)
+        element = pydicom.DataElement("ReferencedFileID", "CS", parts, validation_mode=IGNORE)
         record.add(element)
         records.append(record)
-    meta = pydicom.dataset.FileMetaDataset()
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = "1.2.840.10008.1.3.10", "1.2.3"
-    meta.TransferSyntaxUID = "1.2.840.10008.1.2.1"
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = UID("1.2.840.10008.1.3.10"), UID("1.2.3")
+    meta.TransferSyntaxUID = UID("1.2.840.10008.1.2.1")
     directory = pydicom.Dataset()
     directory.file_meta, directory.DirectoryRecordSequence = meta, records
     pydicom.dcmwrite(folder / "DICOMDIR", directory, enforce_file_format=True)

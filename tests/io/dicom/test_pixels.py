@@ -107,12 +107,14 @@ def test_file_that_went_away(tmp_path: Path) -> None:
 @pytest.mark.parametrize("zipped", [False, True])
 def test_pixels_found_where_no_place_is_known(tmp_path: Path, zipped: bool) -> None:
     import pydicom
+    from pydicom.dataset import FileMetaDataset
+    from pydicom.uid import UID
 
     values = np.arange(30, dtype=np.uint16).reshape(2, 3, 5)
     dataset = pydicom.Dataset()
-    dataset.file_meta = pydicom.dataset.FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = LITTLE
-    dataset.file_meta.MediaStorageSOPClassUID, dataset.file_meta.MediaStorageSOPInstanceUID = "1.2", "1.3"
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = UID(LITTLE)
+    dataset.file_meta.MediaStorageSOPClassUID, dataset.file_meta.MediaStorageSOPInstanceUID = UID("1.2"), UID("1.3")
     dataset.PatientName = "Nobody"
     dataset.add_new("PixelData", "OW", values.tobytes())
     file = io.BytesIO()
