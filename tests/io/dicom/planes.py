@@ -54,4 +54,4 @@ def column(heights_mm: Sequence[float], **facts: Any) -> list[Plane]:
 def along(orientation: Sequence[float], steps: Sequence[float], origin: Sequence[float] = (1, 2, 3)) -> list[Plane]:
     """Planes of any orientation, at multiples of mm along their normal."""
     normal = np.cross(orientation[:3], orientation[3:])
-    return [make_plane(np.array(origin) + s * normal, orientation) for s in steps]
+    return [make_plane((np.array(origin) + s * normal).tolist(), orientation) for s in steps]

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
+from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage
 
 from medidiff.io.dicom.header import Header, read_header
 from medidiff.io.dicom.model import FileNote, FileRef
@@ -14,7 +14,7 @@ def dataset(**changes: Any) -> Dataset:
     made.file_meta = FileMetaDataset()
     made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     made.SOPClassUID = made.file_meta.MediaStorageSOPClassUID = MRImageStorage
-    made.SOPInstanceUID = made.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+    made.SOPInstanceUID = made.file_meta.MediaStorageSOPInstanceUID = UID("1.2.3")
     made.SeriesInstanceUID, made.Modality, made.PatientID, made.PatientName = "1.2", "MR", "P-77", "Doe^Jane"
     made.Rows, made.Columns, made.SamplesPerPixel, made.PhotometricInterpretation = 4, 3, 1, "MONOCHROME2"
     made.BitsAllocated, made.BitsStored, made.HighBit, made.PixelRepresentation = 16, 12, 11, 0
