@@ -14,8 +14,34 @@ from benchmarks._dcm2niix import find_dcm2niix, version
 from benchmarks._dicom_compare import Row, compare_folder, leaf_folders
 
 RESULTS = Path(__file__).parent / "results"
-REMARKS: dict[str, str] = {}
-"""What was found out about series where the two make different things."""
+_TILT = (
+    "dcm2niix keeps the tilt but shortens the step to the distance along the normal, and writes a sheared copy (Tilt)"
+)
+_UNTOLD = (
+    "several volumes at the same positions, which only the instance number tells apart: dcm2niix goes by it, medidiff "
+    "never does"
+)
+REMARKS: dict[str, str] = {
+    "dicom2nifti/failing/gantrytilting/001": f"{_TILT}; --resample-tilt gives the copy's grid, 0.2 HU from it in the median",
+    "gantry_tilt_ct/S3010": (
+        f"{_TILT}, which does not lie where the images do (correlation 0.09; that of medidiff --resample-tilt 0.9997)"
+    ),
+    "dicom2nifti/failing/notavolume/001": "four images of one slice, one after the other (bolus tracking)",
+    "dicom2nifti/failing/slicecount/001": "two slices are a volume",
+    "dicom2nifti/failing/sliceincrement/001": "dcm2niix also writes a copy with interpolated slices (Eq)",
+    "dicom2nifti/failing/sliceincrement/002": f"tilted, and a slice is missing: {_TILT[:-1]}, slices interpolated)",
+    "dicom2nifti/failing/sliceorientation/001": "two orientations, two volumes: both split",
+    "dicom2nifti/ge/anatomical/001_single_slice": "one image",
+    "dicom2nifti/ge/dti/002": _UNTOLD,
+    "dicom2nifti/ge/fmri/001": _UNTOLD,
+    "dicom2nifti/ge/fmri/001_implicit": _UNTOLD,
+    "dicom2nifti/generic/anatomical/002_non_isotropic": "each slice has its own slope and intercept",
+    "dicom2nifti/generic/rgb/001": "colour screenshots; dcm2niix writes a colour NIfTI",
+    "enhanced_mr/Philips": "two echoes in one file; dcm2niix -p n, the standard's slope instead of Philips' own",
+    "enhanced_mr/Siemens/XA10": "four times, one file each",
+    "gantry_tilt_ct/S1000": "a localizer",
+}
+"""What was found out about series where the two make different things, or both something to know."""
 
 
 def main() -> int:
@@ -40,8 +66,8 @@ def main() -> int:
 
 
 def unexplained(row: Row) -> bool:
-    """Whether the two differ and nobody has said why."""
-    return row.verdict == "differ" and not row.remark
+    """Whether the two differ, or one refuses and nobody has said why."""
+    return row.verdict == "differ" or (row.verdict != "agree" and not row.remark)
 
 
 def to_markdown(rows: list[Row]) -> str:

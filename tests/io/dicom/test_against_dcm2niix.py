@@ -14,10 +14,11 @@ pytestmark = pytest.mark.skipif(find_dcm2niix() is None, reason="dcm2niix is not
 AGREE = [
     "brain_tumor/11-T1post-18670",
     "brain_tumor/11_HCropVolume",
+    "dicom2nifti/failing/slicecount/001",
+    "dicom2nifti/failing/sliceorientation/001",
     "dicom2nifti/ge/anatomical/001",
     "dicom2nifti/ge/anatomical/001_implicit",
     "dicom2nifti/ge/dti/001",
-    "dicom2nifti/ge/fmri/001",
     "dicom2nifti/generic/anatomical/001",
     "dicom2nifti/generic/anatomical/002_non_isotropic",
     "dicom2nifti/generic/compressed/001",
@@ -32,7 +33,10 @@ AGREE = [
 REFUSED = {
     "dicom2nifti/failing/gantrytilting/001": "tilt",
     "dicom2nifti/failing/sliceincrement/001": "gap",
+    "dicom2nifti/failing/sliceincrement/002": "gap",
+    "dicom2nifti/failing/notavolume/001": "one-slice",
     "dicom2nifti/generic/rgb/001": "colour",
+    "dicom2nifti/ge/fmri/001": "duplicate",
     "dicom2nifti/ge/anatomical/001_single_slice": "one-slice",
     "gantry_tilt_ct/S1000": "localizer",
     "gantry_tilt_ct/S3010": "tilt",
