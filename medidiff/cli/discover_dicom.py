@@ -9,22 +9,13 @@ from pathlib import Path, PurePosixPath
 from medidiff.cli.dicom_source import DicomSource
 from medidiff.cli.discover import Aside, Found
 from medidiff.cli.input_choice import InputChoice
-from medidiff.errors import GeometryError, InputError, MedidiffError, MemoryLimitError, UsageError
+from medidiff.cli.progress import counted
+from medidiff.errors import InputError, MedidiffError, UsageError
 from medidiff.io.dicom.model import Candidate, DicomScan, FileRef
-from medidiff.io.dicom.read import volume_name
+from medidiff.io.dicom.read import refusal_error, volume_name
 
 _MOST_LISTED = 40
 _LARGEST_NUMBER, _HIGH_NUMBER = 2**31 - 10_000, 9001  # an IS holds 2^31 - 1
-_ERRORS: dict[str, type[MedidiffError]] = {
-    "gap": GeometryError,
-    "duplicate": GeometryError,
-    "tilt": GeometryError,
-    "uneven": GeometryError,
-    "no-position": GeometryError,
-    "spacing": GeometryError,
-    "too-large": MemoryLimitError,
-}
-"""What a refusal is as an error; the others are InputError."""
 
 
 def discover_dicom(root: Path, choice: InputChoice, apart: bool = False) -> Found:
@@ -42,7 +33,8 @@ def discover_dicom(root: Path, choice: InputChoice, apart: bool = False) -> Foun
     """
     from medidiff.io.dicom.scan import scan_dicom
 
-    scan = scan_dicom(root, keep_ids=choice.keep_ids)
+    with counted("headers") as progress:
+        scan = scan_dicom(root, progress=progress, keep_ids=choice.keep_ids)
     groups, numbers = _groups(scan.candidates, choice), _new_numbers(scan)
     if not groups:
         raise InputError(f"IN: no DICOM volume in it. {_counted(scan)}")
@@ -118,7 +110,7 @@ def _error(group: Sequence[Candidate], choice: InputChoice) -> MedidiffError | N
     """Why a group cannot be read as it is, with what was allowed; None if it can, or was never a volume."""
     for one in group:
         if one.status == "refused" and one.refusal is not None and not _allowed(one, choice):
-            return _ERRORS.get(one.refusal.code, InputError)(f"{volume_name(one)}: {one.refusal}")
+            return refusal_error(one)
     if len(group) > 1 and choice.four_d != "each":
         advice = "--4d each takes every one of them, --series ID one" if choice.four_d else "--series ID takes one"
         return InputError(f"{volume_name(group[0])}: 4D, holds {len(group)} volumes. {advice}.")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -55,3 +57,17 @@ class Progress:
             self._bar.advance(self._row)
         if self._count:
             say(f"[{self._number}/{self._total}] {line}")
+
+
+@contextmanager
+def counted(title: str) -> Iterator[Callable[[int, int], None] | None]:
+    """A bar for work that counts (done, total) by itself: on a terminal; nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich import progress
+    from rich.console import Console
+
+    with progress.Progress(console=Console(stderr=True), transient=True) as bar:
+        row = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(row, completed=done, total=total)

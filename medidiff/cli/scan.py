@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +9,7 @@ import typer
 
 from medidiff.cli.options import JsonOption, OverwriteOption
 from medidiff.cli.outcome import Failure, emit_json, say, stop, verb, warn
+from medidiff.cli.progress import counted
 from medidiff.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ def _look(folder: Path, keep_ids: bool) -> Listing:
     if not folder.name.lower().endswith(NIFTI_SUFFIXES) or folder.is_dir():
         from medidiff.io.dicom.scan import scan_dicom
 
-        with _counted("headers") as progress:
+        with counted("headers") as progress:
             dicom = scan_dicom(folder, progress=progress, keep_ids=keep_ids)
     nifti, identifiers = list_nifti(folder, dicom.identifiers if dicom else frozenset(), keep_ids)
     return Listing(display_path(folder, identifiers, keep_ids), dicom, nifti, keep_ids, identifiers)
@@ -104,7 +103,7 @@ def _report_identifiers(folder: Path, keep_ids: bool, as_json: bool) -> None:
     from medidiff.cli.scan_phi import phi_dict, phi_lines
     from medidiff.io.identity.find import find_identifiers
 
-    with _counted("headers") as progress:
+    with counted("headers") as progress:
         report = find_identifiers(folder, progress)
     name = display_path(folder, report.identifiers, keep_ids)
     told = {"status": "done", "exit_code": 0, **phi_dict(report, name, keep_ids)}
@@ -118,19 +117,3 @@ def _report_identifiers(folder: Path, keep_ids: bool, as_json: bool) -> None:
         )
     if as_json:
         emit_json(told)
-
-
-@contextmanager
-def _counted(title: str) -> Iterator[Callable[[int, int], None] | None]:
-    """A bar on a terminal, nothing elsewhere."""
-    import sys
-
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich import progress
-    from rich.console import Console
-
-    with progress.Progress(console=Console(stderr=True), transient=True) as bar:
-        row = bar.add_task(title, total=None)
-        yield lambda done, total: bar.update(row, completed=done, total=total)

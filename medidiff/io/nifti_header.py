@@ -251,18 +251,6 @@ def build_header(
     return header
 
 
-def memory_of(volume: Volume, encoding: Encoding) -> NiftiMemory:
-    """What a file of this volume would say, for a volume that comes from elsewhere and keeps its kind of number.
-
-    Args:
-        volume: 3D, without a header of its own.
-        encoding: How its values were stored where it comes from.
-    """
-    header = build_header(volume, encoding, True, "")
-    memory = _remember(header, 1, encoding.dtype, Path(volume.name))
-    return replace(memory, slope=encoding.slope, inter=encoding.inter)  # the header itself rounds both to float32
-
-
 def _restore_forms(header: Nifti1PairHeader, memory: NiftiMemory) -> None:
     header["pixdim"] = memory.pixdim
     header["qform_code"], header["sform_code"] = memory.qform_code, memory.sform_code

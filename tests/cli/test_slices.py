@@ -95,26 +95,26 @@ def test_a_tilted_gantry_is_refused_or_resampled(tmp_path: Path, run: Run) -> No
 
 @pytest.fixture
 def times(tmp_path: Path) -> list[np.ndarray]:
-    """One MR series of three time points."""
+    """One MR series of eleven time points: "10" does not come before "2"."""
     frames = []
-    for k in range(3):
-        tags = {"TemporalPositionIdentifier": k + 1, "NumberOfTemporalPositions": 3, "SeriesInstanceUID": "1.2.3.4"}
-        frames.append(make_series(tmp_path / "dicom" / str(k), modality="MR", seed=k, **tags))
+    for k in range(11):
+        tags = {"TemporalPositionIdentifier": k + 1, "NumberOfTemporalPositions": 11, "SeriesInstanceUID": "1.2.3.4"}
+        frames.append(make_series(tmp_path / "dicom" / str(k), modality="MR", slices=6, seed=k, **tags))
     return frames
 
 
 def test_time_points_are_one_4d_scan(times: list[np.ndarray], tmp_path: Path, run: Run) -> None:
     done = run("convert", "dicom", "-o", "out")
-    done.failed_cleanly(3, "4D, holds 3 volumes", "--4d each")
+    done.failed_cleanly(3, "4D, holds 11 volumes", "--4d each")
     done = run("convert", "dicom", "-o", "scan.nii.gz", "--4d", "each")
     assert done.code == 0, done.err
     for volume, frame in zip(read_frames("scan.nii.gz"), times, strict=True):
         np.testing.assert_array_equal(volume.data, frame)
-    done = run("denoise", "dicom", "-o", "out", "--4d", "each", "--json", *QUICK)
-    assert (done.code, done.json["done"]) == (0, 3), done.err
+    done = run("denoise", "dicom", "-o", "out", "--4d", "each", "--json", *LEVEL, *QUICK)
+    assert (done.code, done.json["done"]) == (0, 11), done.err
     folders = [path for path in (tmp_path / "out").iterdir() if path.is_dir()]
-    assert len({pydicom.dcmread(path / "00001.dcm").SeriesInstanceUID for path in folders}) == 3
-    assert len({pydicom.dcmread(path / "00001.dcm").SeriesNumber for path in folders}) == 3
+    assert len({pydicom.dcmread(path / "00001.dcm").SeriesInstanceUID for path in folders}) == 11
+    assert len({pydicom.dcmread(path / "00001.dcm").SeriesNumber for path in folders}) == 11
 
 
 @pytest.mark.slow

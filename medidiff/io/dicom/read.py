@@ -93,6 +93,12 @@ def volume_name(candidate: Candidate) -> str:
     return "-".join(filter(None, parts))
 
 
+def refusal_error(candidate: Candidate) -> MedidiffError:
+    """A candidate's refusal as the error of its kind, which has an exit code."""
+    code = "" if candidate.refusal is None else candidate.refusal.code
+    return _ERRORS.get(code, InputError)(f"{volume_name(candidate)}: {candidate.refusal}")
+
+
 def _accepted(candidate: Candidate, resample_tilt: bool, fill_gaps: bool) -> Stacking:
     """The grid, if it may be read so."""
     refusal, stacking = candidate.refusal, candidate.stacking
@@ -104,7 +110,7 @@ def _accepted(candidate: Candidate, resample_tilt: bool, fill_gaps: bool) -> Sta
             needed |= {"tilt"} if stacking.tilt_deg else set()
             needed |= {"gap"} if stacking.missing else set()
         if stacking is None or not needed <= covered:
-            raise _ERRORS.get(refusal.code, InputError)(f"{name}: {refusal}")
+            raise refusal_error(candidate)
     if stacking is None or not candidate.planes:
         raise InputError(f"{name}: no image. Choose a series that is a volume.")
     if math.prod(stacking.shape) > MAX_VOXELS:
