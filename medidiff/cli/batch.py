@@ -9,12 +9,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from medidiff.cli.dicom_source import DicomSource
 from medidiff.cli.discover import Aside
 from medidiff.cli.entries import Entry
 from medidiff.cli.finer import put_slices_between
 from medidiff.cli.input_choice import InputChoice
 from medidiff.cli.jobs import Job, check_collisions
-from medidiff.cli.outcome import failure_of, say, warn
+from medidiff.cli.outcome import failure_of, is_out_of_memory, say, warn
 from medidiff.cli.output_choice import OutputChoice
 from medidiff.cli.progress import Progress
 from medidiff.cli.sidecar import difference, is_whole, make_request, read_record
@@ -27,6 +28,7 @@ from medidiff.errors import (
     DeviceError,
     GeometryError,
     InputError,
+    MedidiffError,
     NoiseError,
     OutputError,
     UsageError,
@@ -160,13 +162,20 @@ class Batch:
 
 @contextmanager
 def _naming(source: Source) -> Iterator[None]:
-    """Put the scan's name before an error that does not say which one it is about."""
+    """Put the scan's name before an error that does not say which one it is about; keep patients out of the others."""
     try:
         yield
     except (InputError, NoiseError, GeometryError) as error:
         if source.name in str(error) or str(error).startswith("-"):
             raise
         raise type(error)(f"{source.label}: {error}") from error
+    except MedidiffError:
+        raise
+    except Exception as error:
+        if not isinstance(source, DicomSource) or is_out_of_memory(error):
+            raise
+        # A library's own words can quote a header. --debug shows them to who asks for it.
+        raise RuntimeError(f"{type(error).__name__} with {source.label}") from error
 
 
 def _warn_of(job: Job, text: str) -> None:

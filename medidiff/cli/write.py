@@ -122,10 +122,10 @@ def _residuals(job: Job, scan: Assembled, results: Sequence[Result], place: Path
 
 
 def _outdated(job: Job, outputs: Outputs) -> list[Path]:
-    """Files that an earlier run's record names and this run does not write, such as the samples 3 to 8 of 8, now 2."""
+    """What an earlier run's record names and this run does not write: samples 3 to 8 of 8, now 2; DICOM, now NIfTI."""
     earlier = read_record(job.sidecar) or {}
     names = {Path(str(entry.get("file"))).name for entry in earlier.get("outputs", [])}
     beside = job.source.beside(job.stem, "kind")
     prefix = beside[: beside.lower().rindex("kind")]  # "clean_", in BIDS "sub-01_desc-"
-    ours = {name for name in names if name.startswith((prefix, f"{job.stem}."))}
+    ours = {name for name in names if name.startswith((prefix, f"{job.stem}.")) or name == job.stem}
     return [job.target.with_name(name) for name in sorted(ours - {path.name for _, path in outputs})]

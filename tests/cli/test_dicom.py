@@ -3,6 +3,7 @@
 import json
 import shutil
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -148,6 +149,24 @@ def test_a_folder_of_others_is_never_replaced(series: np.ndarray, tmp_path: Path
     (folder / "mine.txt").write_text("mine")
     run(*args).failed_cleanly(2, "never replaced")
     assert (folder / "mine.txt").exists()
+
+
+def test_overwriting_dicom_with_nifti_leaves_no_series_without_a_record(
+    series: np.ndarray, tmp_path: Path, run: Run
+) -> None:
+    for form, left in (("dicom", 2), ("nifti", 2), ("dicom", 2)):
+        assert run("convert", "dicom", "-o", "a", "--format", form, "--overwrite").code == 0
+        assert len(names(tmp_path / "a")) == left, names(tmp_path / "a")
+
+
+def test_a_full_disk_leaves_nothing_of_a_series(
+    series: np.ndarray, tmp_path: Path, run: Run, mounted: Callable[..., Path]
+) -> None:
+    folder = mounted(size="16k")
+    done = run("convert", "dicom", "-o", folder, "--format", "dicom")
+    done.failed_cleanly(5, str(folder))
+    assert ".partial" not in done.err
+    assert list(folder.iterdir()) == []
 
 
 def test_outputs_do_not_go_into_the_input(series: np.ndarray, tmp_path: Path, run: Run) -> None:

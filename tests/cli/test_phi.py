@@ -67,3 +67,25 @@ def test_keep_ids(folder: Path, tmp_path: Path, run: Run) -> None:
     (written,) = (tmp_path / "out").glob("*.nii.gz")
     assert written.name.startswith(f"{NUMBER}_003_CT_")
     assert NAME.split("^")[0].lower() not in written.name.lower()
+
+
+def test_a_librarys_own_words_are_not_repeated(
+    folder: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from medidiff.io.dicom import read
+
+    def fail(*args: object, **options: object) -> None:
+        raise ValueError(f"Invalid value for VR PN: {NAME}")
+
+    monkeypatch.setattr(read, "read_candidate", fail)
+    for more in (("--series", "3"), ("--all",)):
+        done = run("convert", PERSON, "-o", "out", *more)
+        assert "ValueError" in done.err
+        assert planted_in(tmp_path / "out", done) == []
+
+
+@pytest.mark.parametrize("args", [("info", PERSON, "--series", "3"), ("info", PERSON, "--series", "3", "--json")])
+def test_info_names_nobody(args: tuple[str, ...], folder: Path, tmp_path: Path, run: Run) -> None:
+    done = run(*args)
+    assert done.code == 0, done.err
+    assert planted_in(tmp_path / "out", done) == []
