@@ -16,6 +16,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from benchmarks._dicom_corpus import CASES
+from benchmarks._dicom_corpus.series import MR, Grid, make_series, write
 
 Base = dict[str, bytes]
 """A series: its files by name."""
@@ -60,7 +61,29 @@ def base_sets() -> list[Base]:
                 case.truths(Path(folder))
                 files = sorted(path for path in Path(folder).rglob("*") if path.is_file())[:5]
                 sets.append({f"{k}.dcm": path.read_bytes() for k, path in enumerate(files)})
-    return sets
+    return [*sets, _larger_jpeg_lossless()]
+
+
+def _larger_jpeg_lossless() -> Base:
+    """Frames large enough for damage inside the entropy-coded part, which gdcm answers with abort now and then."""
+    import gdcm
+
+    base: Base = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for path in write(make_series(Grid(columns=80, rows=64, slices=3), MR), Path(folder)):
+            reader, change, writer = gdcm.ImageReader(), gdcm.ImageChangeTransferSyntax(), gdcm.ImageWriter()
+            reader.SetFileName(str(path))
+            change.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGLosslessProcess14_1))
+            if not reader.Read():
+                raise RuntimeError("gdcm cannot read what pydicom wrote")
+            change.SetInput(reader.GetImage())
+            change.Change()
+            writer.SetFileName(str(path))
+            writer.SetFile(reader.GetFile())
+            writer.SetImage(change.GetOutput())
+            writer.Write()
+            base[path.name] = path.read_bytes()
+    return base
 
 
 def mutate(sets: list[Base], rng: random.Random, folder: Path) -> str:
@@ -95,6 +118,16 @@ def _flip_bits(data: bytes, rng: random.Random) -> bytes:
     out = bytearray(data)
     for _ in range(rng.choice((1, 1, 2, 4, 16, 64))):
         out[_anywhere(data, rng)] ^= 1 << rng.randrange(8)
+    return bytes(out)
+
+
+def _flip_pixels(data: bytes, rng: random.Random) -> bytes:
+    """In the pixels, mostly at their start: where they are compressed, the codestream's own header."""
+    start = max(data.rfind(b"\xe0\x7f\x10\x00"), 0)
+    out = bytearray(data)
+    for _ in range(rng.choice((1, 2, 4, 16))):
+        at = start + (rng.randrange(150) if rng.random() < 0.6 else rng.randrange(len(data) - start))
+        out[min(at, len(out) - 1)] ^= 1 << rng.randrange(8)
     return bytes(out)
 
 
@@ -219,6 +252,9 @@ def _empty_sequence(dataset: Dataset, rng: random.Random) -> None:
 _WAYS: tuple[Callable[[bytes, random.Random], bytes], ...] = (
     _flip_bits,
     _flip_bits,
+    _flip_pixels,
+    _flip_pixels,
+    _flip_pixels,
     _set_bytes,
     _splice,
     _cut_out,

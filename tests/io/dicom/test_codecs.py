@@ -96,22 +96,38 @@ def test_sixtyfive_thousand_squared_from_a_hundred_bytes_is_refused_at_once(plan
     assert decoder._process is None
 
 
+def damage(stream: bytes, seed: int) -> bytes:
+    """Bits or bytes changed, most of them in the stream's header."""
+    rng, out = random.Random(seed), bytearray(stream)
+    kind = rng.random()
+    reach = lambda: rng.randrange(min(len(out), 200 if rng.random() < 0.6 else len(out)))  # noqa: E731
+    if kind < 0.5:
+        for _ in range(rng.choice([1, 1, 2, 5, 20])):
+            i = reach()
+            out[i] ^= 1 << rng.randrange(8)
+    elif kind < 0.75:
+        for _ in range(rng.choice([1, 2, 4])):
+            i = reach()
+            out[i] = rng.choice([0, 255, 127, 128, rng.randrange(256)])
+    elif kind < 0.85:
+        del out[rng.randrange(len(out)) :]
+    else:
+        i, j = sorted((rng.randrange(len(out)), rng.randrange(len(out))))
+        length = rng.randrange(1, 64)
+        out[i : i + length] = out[j : j + length]
+    return bytes(out)
+
+
 def test_streams_that_crash_the_decoder_are_errors_and_the_next_is_read(real_data: Callable[[str], Path]) -> None:
-    """Of these seeds some make gdcm abort or segfault: the process is another one."""
+    """These seeds make gdcm 3.2.6 abort, though the stream's own header is that of the file."""
     one = planes(real_data("dicom") / GENERIC / "compressed_jpeg/001")[0]
     good = frame_of(one)
-    deaths = 0
     with FrameDecoder() as decoder:
         expected = decoder.decode(good, one).copy()
-        for seed in (51, 98, 161, 235, 262):
-            rng, damaged = random.Random(seed), bytearray(good)
-            for _ in range(20):
-                damaged[rng.randrange(200)] ^= 1 << rng.randrange(8)
-            before = decoder._process
-            try:
-                decoder.decode(bytes(damaged), one)
-            except DecodeError:
-                deaths += decoder._process is not before
+        for seed in (51, 98, 161, 298, 450):
+            with pytest.raises(DecodeError):
+                decoder.decode(damage(good, seed), one)
+        assert np.array_equal(decoder.decode(good, one), expected)
         assert decoder._process is not None
         decoder._process.kill()  # however it dies
         decoder._process.wait()
