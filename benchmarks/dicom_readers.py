@@ -22,7 +22,7 @@ _UNTOLD = (
     "never does"
 )
 REMARKS: dict[str, str] = {
-    "dicom2nifti/failing/gantrytilting/001": f"{_TILT}; --resample-tilt gives the copy's grid, 0.2 HU from it in the median",
+    "dicom2nifti/failing/gantrytilting/001": f"{_TILT}; --resample-tilt: its grid, 0.2 HU from it in the median",
     "gantry_tilt_ct/S3010": (
         f"{_TILT}, which does not lie where the images do (correlation 0.09; that of medidiff --resample-tilt 0.9997)"
     ),

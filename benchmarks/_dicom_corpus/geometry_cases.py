@@ -252,6 +252,37 @@ def slices_on_an_arc(folder: Path) -> None:
     write(series, folder)
 
 
+@case("refused", oracle=False)
+def slow_fan(folder: Path) -> None:
+    """Sixty slices, each turned by 0.05 degrees against the last: neighbours agree, the first and the last do not."""
+    series = make_series(Grid(slices=60))
+    for k, dataset in enumerate(series.datasets):
+        row, column = rotation(0.05 * (k - 29.5), 0, 0)
+        dataset.ImageOrientationPatient = ds(*row, *column)
+    write(series, folder)
+
+
+@case("refused", oracle=False)
+def pixel_spacing_creeps(folder: Path) -> None:
+    """Each slice is magnified by half a percent more than the last."""
+    series = make_series(Grid(columns=64, rows=48, slices=20))
+    series.set(PixelSpacing=[ds(0.85 * 1.005**k, 1.2 * 1.005**k) for k in range(20)])
+    write(series, folder)
+
+
+@case("refused | volume x2", oracle=False)
+def pixel_spacing_alternates(folder: Path) -> list[VolumeTruth]:
+    """0.8% between odd and even slices of 400 columns: 4 mm at the far edge."""
+    parts = []
+    for parity in (0, 1):
+        factor = 1 + 0.008 * parity
+        origin = (-31.25, 17.5, -102.4 + 2.5 * parity)
+        grid = Grid(400, 4, 5, 0.85 * factor, 1.2 * factor, 5.0, origin_lps_mm=origin)
+        parts.append(make_series(grid, seed=parity))
+        write(parts[-1], folder / str(parity))
+    return [part.truth() for part in parts]
+
+
 @case("refused")
 def radial_slices(folder: Path) -> None:
     """A fan: all through one line, each at its own angle."""

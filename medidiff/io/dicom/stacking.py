@@ -9,7 +9,9 @@ less than the tolerance keeps its tilt instead of losing a few micrometres slice
 **Tolerances.** Every position must lie where the straight, even row of slices has its place, within 1% of the step
 between slices: a slice that is displaced by more has another distance to its neighbours. Positions are often
 rounded to 0.01 mm, so where steps are below 1 mm, 0.01 mm is allowed, as long as that is at most a tenth of a step.
-A stack whose direction deviates from the normal by more than 1e-3 was tilted.
+A stack whose direction deviates from the normal by more than 1e-3 was tilted. Directions and pixel spacings that creep
+from slice to slice, each step within the tolerance of `split`, add up: no corner may lie off the grid by more than a
+tenth of a pixel.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ SPACING_TOLERANCE = 0.01
 
 _ROUNDING_MM = 0.01
 _LARGEST_ROUNDING = 0.1  # of a step
+_CORNERS = 0.1  # of a pixel
 _LISTED = 8
 MAX_VOXELS = 2**31
 """Largest volume that is read, as for NIfTI: 8 GiB as float32."""
@@ -88,6 +91,8 @@ def stack_planes(planes: Sequence[Plane]) -> tuple[Stacking | None, Refusal | No
     off_mm = np.linalg.norm(positions_mm - positions_mm[0] - slots[:, None] * step, axis=1)
     if off_mm.max() > place_tolerance_mm(step_mm):
         return None, _uneven_refusal(distances_mm, float(off_mm.max()))
+    if (corner_mm := _corners_off_mm(planes)) > _CORNERS * min(planes[0].spacing_mm or (1.0,)):
+        return None, _unlike_refusal(corner_mm)
     return _grid(planes, slots, step, normal, along_mm)
 
 
@@ -123,6 +128,18 @@ def _affine_ras(planes: Sequence[Plane], step: np.ndarray) -> np.ndarray:
     affine_lps[:3, 2] = step
     affine_lps[:3, 3] = planes[0].position_lps_mm
     return lps_to_ras(affine_lps)
+
+
+def _corners_off_mm(planes: Sequence[Plane]) -> float:
+    """How far any plane's corners lie from where the mean directions and spacings put them, from its first voxel."""
+    cosines = np.array([plane.orientation_lps for plane in planes], dtype=np.float64).reshape(-1, 2, 3)
+    spacings_mm = np.array([plane.spacing_mm for plane in planes], dtype=np.float64)[:, ::-1, None]
+    counts = np.array([[planes[0].columns - 1], [planes[0].rows - 1]])
+    edges_mm = cosines * spacings_mm * counts
+    mean_mm = np.stack(_directions(planes)) * spacings_mm.mean(axis=0) * counts
+    off_mm = edges_mm - mean_mm
+    corners_mm = np.stack([off_mm[:, 0], off_mm[:, 1], off_mm.sum(axis=1)])
+    return float(np.linalg.norm(corners_mm, axis=-1).max())
 
 
 def _directions(planes: Sequence[Plane]) -> tuple[np.ndarray, np.ndarray]:
@@ -202,6 +219,11 @@ def _uneven_refusal(distances_mm: np.ndarray, off_mm: float | None = None) -> Re
             f"Slices lie up to {off_mm:.3f} mm off the straight line through the stack; their distances are {found} mm."
         )
     return Refusal("uneven", message, "Get the complete series, or give the files of one evenly spaced part.")
+
+
+def _unlike_refusal(corner_mm: float) -> Refusal:
+    message = f"Slices differ in direction or pixel spacing: their corners lie up to {corner_mm:.3f} mm off one grid."
+    return Refusal("uneven", message, "Give the files of slices that are parallel and of one scale.")
 
 
 def _listed(values: Sequence[float | str]) -> str:
