@@ -14,7 +14,7 @@ _THIN = 0.9  # slices thinner than this part of their distance leave tissue betw
 
 
 def caveats_of(
-    series: SeriesFacts, planes: Sequence[Plane], stacking: Stacking | None, varying: Sequence[str] = ()
+    series: SeriesFacts, planes: Sequence[Plane], stacking: Stacking | None, told: Sequence[str] = ()
 ) -> tuple[str, ...]:
     """The warnings of one candidate: no patient data, one fact each.
 
@@ -22,11 +22,11 @@ def caveats_of(
         series: Its series.
         planes: Its planes.
         stacking: Its grid.
-        varying: Facts that differ from slice to slice and did not split the series.
+        told: How they were told apart from others of their series.
     """
     if not planes:
         return ()
-    found = [f"the {fact} differs from slice to slice" for fact in varying]
+    found = list(told)
     captured = any(plane.sop_class in SECONDARY_CAPTURES for plane in planes)
     if series.burned_in == "YES":
         found.append("the file says that text is burned into the images: it may name the patient")

@@ -1,6 +1,7 @@
 """b-values and gradient directions: the standard's attributes, and where Siemens, GE and Philips kept them before.
 
-Private places: dicom-standard-independent, from the vendors' conformance statements; checked against dcm2niix.
+Private places as in the vendors' conformance statements. Checked against dcm2niix on GE's for one direction along
+x, and on generated Siemens and Philips series; GE's swap of phase and frequency was not, for want of a real series.
 """
 
 from __future__ import annotations

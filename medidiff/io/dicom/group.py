@@ -12,7 +12,8 @@ from medidiff.io.dicom.codecs import codec_refusal
 from medidiff.io.dicom.copies import without_copies
 from medidiff.io.dicom.header import Header
 from medidiff.io.dicom.model import NOT_A_VOLUME, REFUSALS, Candidate, FileRef, Plane, Refusal, SeriesFacts, Stacking
-from medidiff.io.dicom.split import Part, split_by_contrast, split_by_geometry, split_by_kind
+from medidiff.io.dicom.parts import Part
+from medidiff.io.dicom.split import split_by_contrast, split_by_geometry, split_by_kind
 from medidiff.io.dicom.stacking import sort_planes, stack_planes
 
 _SCOUT_SLICES = 5  # a direction of slicing with no more, beside others, is there to plan the scan
@@ -179,7 +180,7 @@ def _finish(series: SeriesFacts, found: Sequence[_Found], notes: Sequence[str]) 
                 planes=one.planes,
                 stacking=one.stacking,
                 refusal=one.refusal,
-                warnings=() if refused else (*notes, *caveats_of(series, one.planes, one.stacking, one.part.varying)),
+                warnings=() if refused else (*notes, *caveats_of(series, one.planes, one.stacking, one.part.caveats)),
                 stack=_digest(series, f"stack|{one.part.scan_name}|{grid}") if is_4d else "",
                 files=len(one.files),
             )
