@@ -88,7 +88,7 @@ def test_dciodvfy_finds_no_error_in_a_derived_series(
     assert errors(paths) == []
     back = read_back(paths)
     np.testing.assert_array_equal(back.affine_ras, volume.affine_ras)
-    assert np.abs(back.data - volume.data).max() <= 5 / 20
+    assert np.abs(back.data - volume.data).max() <= 5 / 4
 
 
 @needs_dciodvfy
@@ -178,13 +178,13 @@ def test_dcm2niix_makes_the_same_of_a_real_scan(tmp_path: Path, real_data: RealD
     source = candidate_from(files_of(real_data("dicom") / folder))
     volume = noisy(volume_of(source))
     write_derived(volume, source, tmp_path / "out", DONE)
-    assert_same_by_dcm2niix(volume, tmp_path / "out", tmp_path / "nifti", 5 / 20)
+    assert_same_by_dcm2niix(volume, tmp_path / "out", tmp_path / "nifti", 5 / 4)
 
 
 @needs_dcm2niix
 @pytest.mark.parametrize("kind", KINDS)
 def test_dcm2niix_makes_the_same_of_any_kind(tmp_path: Path, kind: str) -> None:
     volume, _ = made(kind, tmp_path)
-    # Half a step of a 60 000th of the range, and float32 in dcm2niix; derived series may use a twentieth of the noise.
-    tolerance = max(np.ptp(volume.data) / 60_000, 0 if "s" == kind[0] else 5 / 20)
+    # Half a step of a 60 000th of the range, and float32 in dcm2niix; derived series may use a quarter of the noise.
+    tolerance = max(np.ptp(volume.data) / 60_000, 0 if "s" == kind[0] else 5 / 4)
     assert_same_by_dcm2niix(volume, tmp_path / "out", tmp_path / "nifti", tolerance)
