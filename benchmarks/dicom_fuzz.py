@@ -153,7 +153,11 @@ def scan_and_read(folder: Path) -> str:
     from medidiff.io.dicom.scan import scan_dicom
 
     outcome = "no volume"
-    scan = scan_dicom(folder)
+    zipped = folder / "all.zip"
+    try:
+        scan = scan_dicom(zipped if zipped.exists() else folder)
+    except MedidiffError as error:
+        return f"MedidiffError, exit {error.exit_code}"
     for candidate in scan.candidates:
         if candidate.refusal is not None and candidate.refusal.code not in REFUSALS:
             raise KeyError(candidate.refusal.code)
