@@ -75,6 +75,23 @@ def two_content_times(folder: Path) -> list[VolumeTruth]:
     return several(folder, *({"ContentTime": f"10111{t}", "AcquisitionTime": None} for t in range(2)))
 
 
+@case("volume x2 | duplicate")
+def volumes_one_after_the_other(folder: Path) -> list[VolumeTruth]:
+    """Only the instance numbers tell, and they leave no doubt: GE's functional series."""
+    parts = [make_series(seed=n).set(InstanceNumber=[n * 9 + k + 1 for k in range(9)]) for n in range(2)]
+    for n, part in enumerate(parts):
+        write(part, folder / str(n))
+    return [part.truth() for part in parts]
+
+
+@case("duplicate", oracle=False)
+def volumes_with_shuffled_numbers(folder: Path) -> None:
+    """Only the instance numbers differ, and they follow nothing."""
+    numbers = [int(n) + 1 for n in np.random.default_rng(4).permutation(18)]
+    for n in range(2):
+        write(make_series(seed=n).set(InstanceNumber=numbers[9 * n : 9 * n + 9]), folder / str(n))
+
+
 @case("volume x2")
 def two_inversion_times(folder: Path) -> list[VolumeTruth]:
     return several(folder, *({"InversionTime": f"{t}"} for t in (900, 1200)))
