@@ -4,14 +4,17 @@ import json
 import shutil
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
 
+from medidiff.cli.noise_choice import NoiseChoice
 from medidiff.io import read_nifti, write_nifti
 from medidiff.io.dicom.read import read_dicom
+from medidiff.volume import Volume
 
 from .conftest import Run, make_scan
 from .dicom_files import NAME, NUMBER, make_series
@@ -192,6 +195,10 @@ def test_a_zip_and_a_single_series_folder_are_the_same(series: np.ndarray, tmp_p
 def test_ct_is_never_rician_and_a_modality_the_prior_has_not_seen_is_told(
     series: np.ndarray, tmp_path: Path, run: Run
 ) -> None:
+    scan = Volume.from_array(series)
+    kinds = [NoiseChoice(kind).kind_for(replace(scan, modality="CT")) for kind in ("auto", "rician")]
+    assert kinds == ["gaussian", "rician"]  # what the person says holds
+    assert NoiseChoice("auto").kind_for(replace(scan, modality="MR")) == "auto"
     done = run("denoise", "dicom", "-o", "out", "--json", *QUICK)
     result = done.json["files"][0]["record"]["result"]
     assert result["figures"]["noise_kind"] == "gaussian"

@@ -71,6 +71,15 @@ def test_thick_slices_on_a_finer_grid(form: str, tmp_path: Path, run: Run) -> No
     run("denoise", "dicom", "-o", "o", "--target-spacing", -2, *QUICK).failed_cleanly(2, "--target-spacing -2")
 
 
+def test_a_gap_among_thick_slices(tmp_path: Path, run: Run) -> None:
+    make_series(tmp_path / "dicom", step_mm=5.0, missing=(4,))
+    args = ("--fill-gaps", "--target-spacing", 2.5, "--dry-run")
+    run("denoise", "dicom", "-o", "out", *args[1:], *QUICK).failed_cleanly(7, "--fill-gaps")
+    done = run("denoise", "dicom", "-o", "out", *args[:3], "--json", *LEVEL, *QUICK)
+    assert done.code == 0, done.err
+    assert done.json["files"][0]["record"]["generated_slices"] == sorted([*range(1, 19, 2), 8])
+
+
 def test_thick_slices_of_nifti(tmp_path: Path, run: Run) -> None:
     make_scan(tmp_path / "scan.nii.gz")  # 1.5 x 1 x 2 mm
     assert run("denoise", "scan.nii.gz", "-o", "fine.nii.gz", "--target-spacing", 1, *QUICK).code == 0
