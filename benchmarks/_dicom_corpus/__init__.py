@@ -1,6 +1,8 @@
 """Generated DICOM of every kind that a reader gets wrong, with the truth about each voxel."""
 
 from benchmarks._dicom_corpus import (  # noqa: F401  each registers its cases
+    codec_cases,
+    damage_cases,
     enhanced_cases,
     file_cases,
     geometry_cases,

@@ -1,4 +1,4 @@
-"""How values are stored: number types, slopes, padding, codecs; and damage."""
+"""How values are stored: number types, slopes, padding."""
 
 from __future__ import annotations
 
@@ -6,17 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from pydicom import dcmread, uid
 from pydicom.dataset import Dataset
-from pydicom.encaps import encapsulate, generate_frames
 
 from benchmarks._dicom_corpus.case import case
-from benchmarks._dicom_corpus.geometry_cases import OBLIQUE
 from benchmarks._dicom_corpus.series import (
-    BIG_ENDIAN,
     CT,
     EXPLICIT,
-    IMPLICIT,
     MR,
     PT,
     Form,
@@ -25,7 +20,6 @@ from benchmarks._dicom_corpus.series import (
     plane_truth,
     random_stored,
     write,
-    write_file,
 )
 from benchmarks._dicom_corpus.truth import VolumeTruth
 
@@ -233,216 +227,3 @@ def palette_colour(folder: Path) -> None:
             dataset.add_new(f"{colour}PaletteColorLookupTableDescriptor", "US", [256, 0, 16])
             dataset.add_new(f"{colour}PaletteColorLookupTableData", "OW", bytes(512))
     write(series, folder)
-
-
-# Transfer syntaxes ------------------------------------------------------------------------------------------------
-
-
-@case("volume")
-def implicit_vr(folder: Path) -> VolumeTruth:
-    return stored_as(folder, CT, IMPLICIT)
-
-
-@case("volume")
-def explicit_big_endian(folder: Path) -> VolumeTruth:
-    series = make_series(form=CT)
-    for dataset in series.datasets:
-        dataset.PixelData = np.frombuffer(dataset.PixelData, "<i2").astype(">i2").tobytes()
-    write(series, folder, BIG_ENDIAN)
-    return series.truth()
-
-
-@case("volume", oracle=False)
-def deflated(folder: Path) -> VolumeTruth:
-    return stored_as(folder, MR, uid.DeflatedExplicitVRLittleEndian)
-
-
-@case("volume")
-def rle(folder: Path) -> VolumeTruth:
-    return _compressed(folder, uid.RLELossless, CT)
-
-
-@case("volume")
-def jpeg_ls(folder: Path) -> VolumeTruth:
-    return _compressed(folder, uid.JPEGLSLossless, MR)
-
-
-@case("volume")
-def jpeg_ls_signed(folder: Path) -> VolumeTruth:
-    return _compressed(folder, uid.JPEGLSLossless, Form("CT", 16, 16, True, 1.0, -24.0))
-
-
-@case("volume")
-def jpeg_2000(folder: Path) -> VolumeTruth:
-    return _compressed(folder, uid.JPEG2000Lossless, MR)
-
-
-@case("volume")
-def jpeg_2000_signed(folder: Path) -> VolumeTruth:
-    return _compressed(folder, uid.JPEG2000Lossless, CT)
-
-
-def _compressed(folder: Path, syntax: uid.UID, form: Form) -> VolumeTruth:
-    # OpenJPEG's six resolutions need at least 32 pixels.
-    series = make_series(Grid(columns=40, rows=36, slices=5, directions=OBLIQUE), form)
-    write(series, folder)  # gives each its file meta information, which compressing needs
-    for dataset in series.datasets:
-        dataset.compress(syntax, generate_instance_uid=False)
-    write(series, folder, syntax)
-    return series.truth()
-
-
-@case("volume")
-def jpeg_lossless(folder: Path) -> VolumeTruth:
-    return _through_gdcm(folder, "JPEGLosslessProcess14_1", MR)
-
-
-@case("volume")
-def jpeg_lossless_unsigned_16(folder: Path) -> VolumeTruth:
-    return _through_gdcm(folder, "JPEGLosslessProcess14_1", Form("MR", 16, 16, False))
-
-
-@case("volume")
-def jpeg_lossless_signed(folder: Path) -> VolumeTruth:
-    return _through_gdcm(folder, "JPEGLosslessProcess14_1", CT)
-
-
-@case("volume")
-def jpeg_lossless_any_predictor(folder: Path) -> VolumeTruth:
-    return _through_gdcm(folder, "JPEGLosslessProcess14", MR)
-
-
-def _through_gdcm(folder: Path, syntax: str, form: Form) -> VolumeTruth:
-    """Written plain, then recoded by gdcm."""
-    import gdcm
-
-    series = make_series(form=form)
-    for k, path in enumerate(write(series, folder)):
-        reader = gdcm.ImageReader()
-        reader.SetFileName(str(path))
-        change = gdcm.ImageChangeTransferSyntax()
-        change.SetTransferSyntax(gdcm.TransferSyntax(getattr(gdcm.TransferSyntax, syntax)))
-        if not reader.Read():
-            raise RuntimeError(f"gdcm cannot read slice {k}")
-        change.SetInput(reader.GetImage())
-        if not change.Change():
-            raise RuntimeError(f"gdcm cannot write {syntax}")
-        writer = gdcm.ImageWriter()
-        writer.SetFileName(str(path))
-        writer.SetFile(reader.GetFile())
-        writer.SetImage(change.GetOutput())
-        if not writer.Write():
-            raise RuntimeError(f"gdcm cannot write slice {k}")
-    return series.truth()
-
-
-@case("codec", oracle=False)
-def unknown_transfer_syntax(folder: Path) -> None:
-    """Said to be MPEG-4: no decoder for it makes a slice."""
-    series = make_series()
-    for dataset in series.datasets:
-        dataset.PixelData = encapsulate([b"\x00\x00\x01\xb3" * 20])
-        dataset["PixelData"].is_undefined_length = True
-    write(series, folder, uid.MPEG4HP41)
-
-
-# Damage -----------------------------------------------------------------------------------------------------------
-
-
-@case("damaged", oracle=False)
-def pixels_truncated(folder: Path) -> None:
-    """One file of nine ends early, in its pixels."""
-    paths = write(make_series(), folder)
-    paths[4].write_bytes(paths[4].read_bytes()[:-100])
-
-
-@case("damaged", oracle=False)
-def header_truncated(folder: Path) -> None:
-    """One file ends before its geometry: its series is known, its place is not."""
-    paths = write(make_series(), folder)
-    raw = paths[4].read_bytes()
-    paths[4].write_bytes(raw[: raw.index(b"\x20\x00\x32\x00") + 10])
-
-
-@case("damaged", oracle=False)
-def pixels_too_short_for_rows(folder: Path) -> None:
-    """Rows says more than there is."""
-    series = make_series()
-    for dataset in series.datasets:
-        dataset.Rows = 13
-    write(series, folder)
-
-
-@case("volume | damaged")
-def pixels_longer_than_rows(folder: Path) -> VolumeTruth:
-    """Trailing bytes in PixelData: the first Rows x Columns count."""
-    series = make_series()
-    for dataset in series.datasets:
-        dataset.PixelData = dataset.PixelData + bytes(64)
-    write(series, folder)
-    return series.truth()
-
-
-@case("damaged | report", oracle=False)
-def pixels_missing(folder: Path) -> None:
-    series = make_series()
-    for dataset in series.datasets:
-        del dataset.PixelData
-    write(series, folder)
-
-
-@case("damaged", oracle=False)
-def pixels_missing_in_one(folder: Path) -> None:
-    series = make_series()
-    del series.datasets[4].PixelData
-    write(series, folder)
-
-
-@case("damaged | unreadable", oracle=False)
-def compressed_stream_truncated(folder: Path) -> None:
-    """The JPEG-LS stream of one slice is cut to a half; the file around it is whole."""
-    _compressed(folder, uid.JPEGLSLossless, MR)
-    path = sorted(folder.iterdir())[2]
-    dataset = dcmread(path)
-    (whole,) = generate_frames(dataset.PixelData, number_of_frames=1)
-    dataset.PixelData = encapsulate([whole[: len(whole) // 2]])
-    write_file(dataset, path, uid.JPEGLSLossless)
-
-
-@case("damaged | unreadable", oracle=False)
-def rle_stream_damaged(folder: Path) -> None:
-    """The RLE header of one slice points behind the end."""
-    _compressed(folder, uid.RLELossless, CT)
-    path = sorted(folder.iterdir())[2]
-    dataset = dcmread(path)
-    (whole,) = generate_frames(dataset.PixelData, number_of_frames=1)
-    dataset.PixelData = encapsulate([whole[:8] + b"\xff\xff\xff\x7f" + whole[12:]])
-    write_file(dataset, path, uid.RLELossless)
-
-
-@case("gap", oracle=False, notes=("damaged",))
-def garbage_instead_of_a_slice(folder: Path) -> None:
-    """A file said to be DICOM by its name and preamble, with nothing sensible in it."""
-    paths = write(make_series(), folder)
-    noise = np.random.default_rng(0).integers(0, 256, 2000, dtype=np.uint8).tobytes()
-    _slice_file(paths, 4).write_bytes(bytes(128) + b"DICM" + noise)
-
-
-@case("gap", oracle=False, notes=("empty",))
-def empty_file_instead_of_a_slice(folder: Path) -> None:
-    paths = write(make_series(), folder)
-    _slice_file(paths, 4).write_bytes(b"")
-
-
-def _slice_file(paths: list[Path], slice_index: int) -> Path:
-    """The file of a slice: `write` shuffles them."""
-    return next(path for path in paths if dcmread(path).InstanceNumber == slice_index + 1)
-
-
-@case("volume | damaged")
-def trailing_bytes_after_the_file(folder: Path) -> VolumeTruth:
-    """Zero bytes behind the last element."""
-    series = make_series()
-    for path in write(series, folder):
-        path.write_bytes(path.read_bytes() + bytes(512))
-    return series.truth()
