@@ -113,7 +113,8 @@ def _error(group: Sequence[Candidate], choice: InputChoice) -> MedidiffError | N
             return refusal_error(one)
     if len(group) > 1 and choice.four_d != "each":
         advice = "--4d each takes every one of them, --series ID one" if choice.four_d else "--series ID takes one"
-        return InputError(f"{volume_name(group[0])}: 4D, holds {len(group)} volumes. {advice}.")
+        what = f"{volume_name(group[0])}: 4D, holds {len(group)} volumes. {advice}"
+        return InputError(what + (":\n" + _listed([[one] for one in group], choice) if not choice.every else "."))
     return None
 
 
