@@ -16,3 +16,9 @@ def test_mutated_series(sets: list[Base], block: int) -> None:
     outcomes = {seed: attempt(sets, seed) for seed in range(100 * block, 100 * block + 75)}
     assert {seed: outcome for seed, outcome in outcomes.items() if not outcome.startswith(GOOD)} == {}
     assert "volume" in outcomes.values()
+
+
+@pytest.mark.parametrize("seed", [6019])
+def test_seeds_that_failed(sets: list[Base], seed: int) -> None:
+    """6019: orientation of 1e308, whose length overflowed with a warning."""
+    assert attempt(sets, seed).startswith(GOOD)
