@@ -43,7 +43,7 @@ def test_import_and_help_are_light(command: tuple[str, ...]) -> None:
 def test_help_names_the_verbs_and_the_exit_codes() -> None:
     done = run_python("-m", "medidiff", "--help")
     assert done.returncode == 0, done.stderr[-2000:]
-    for verb in ("denoise", "inpaint", "train", "priors", "info", "demo", "doctor"):
+    for verb in ("scan", "denoise", "convert", "inpaint", "train", "priors", "info", "demo", "doctor"):
         assert verb in done.stdout
 
 

@@ -40,3 +40,20 @@ def test_relative_links_lead_somewhere(path: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text(encoding="utf-8")):
         if not re.match(r"[a-z]+:", target):
             assert (path.parent / target).exists(), f"{path.name} links to {target}"
+
+
+def test_dicom_page_has_every_refusal_with_its_exit_code_and_every_decoder() -> None:
+    from medidiff.io.dicom.codecs import CODECS
+    from medidiff.io.dicom.model import NOT_A_VOLUME, REFUSALS, Candidate, Refusal, SeriesFacts
+    from medidiff.io.dicom.read import refusal_error
+
+    page = (ROOT / "docs" / "dicom.md").read_text(encoding="utf-8")
+    exits = {code: int(number) for code, number in re.findall(r"^\| `([a-z-]+)` \| (\d+) \|", page, flags=re.MULTILINE)}
+    series = SeriesFacts("1.2", "1.3", "", "", (), 1, "CT", "", "", "", "", False)
+    refused = {
+        code: refusal_error(Candidate("00000000", series, "", (), None, Refusal(code, "", ""))).exit_code
+        for code in REFUSALS.keys() - NOT_A_VOLUME
+    }
+    assert exits == refused
+    assert all(f"| `{code}` |" in page for code in NOT_A_VOLUME)
+    assert all(codec.package in page for codec in CODECS.values())
