@@ -34,8 +34,8 @@ def plane_of_file(dataset: Dataset, series: SeriesFacts, file: FileRef, syntax: 
         sop_class="",
         sop_instance=text(dataset, 0x00080018),
         instance_number=integer(dataset, 0x00200013),
-        rows=integer(dataset, 0x00280010, "US") or 0,
-        columns=integer(dataset, 0x00280011, "US") or 0,
+        rows=_size(dataset, 0x00280010),
+        columns=_size(dataset, 0x00280011),
         form=_pixel_form(dataset, syntax),
         slope=slope,
         intercept=intercept,
@@ -59,6 +59,12 @@ def direction_cosines(dataset: Dataset) -> tuple[float, ...] | None:
     if max(abs(row_length - 1), abs(column_length - 1)) > _UNIT_LENGTH or abs(float(row @ column)) > PERPENDICULAR:
         return None
     return (*(row / row_length).tolist(), *(column / column_length).tolist())
+
+
+def _size(dataset: Dataset, tag: int) -> int:
+    """Rows or columns; 0, which is refused, for what their 16 bits cannot say."""
+    size = integer(dataset, tag, "US")
+    return size if size is not None and 0 < size <= 0xFFFF else 0
 
 
 def place(dataset: Dataset) -> tuple[float, float, float] | None:
