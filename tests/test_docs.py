@@ -57,3 +57,9 @@ def test_dicom_page_has_every_refusal_with_its_exit_code_and_every_decoder() -> 
     assert exits == refused
     assert all(f"| `{code}` |" in page for code in NOT_A_VOLUME)
     assert all(codec.package in page for codec in CODECS.values())
+
+
+def test_dicom_page_shows_the_last_comparison_with_dcm2niix() -> None:
+    page = (ROOT / "docs" / "dicom.md").read_text(encoding="utf-8")
+    results = (ROOT / "benchmarks" / "results" / "dicom_readers.md").read_text(encoding="utf-8")
+    assert results.strip() in page
