@@ -29,12 +29,14 @@ class DicomSource:
         choice: What was said about the input.
         new_number: Series number for a series made from it, which its study does not have yet.
         caveats: What to know before trusting it, besides the candidates' own warnings.
+        taken: Series numbers that its study has, or will have once every series of it was worked on.
     """
 
     candidates: tuple[Candidate, ...]
     choice: InputChoice
     new_number: int = 1
     caveats: tuple[str, ...] = ()
+    taken: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
         said, is_ = self.choice.modality, self.candidate.series.modality
@@ -51,7 +53,7 @@ class DicomSource:
         series = self.candidate.series
         number = "000" if series.number is None else f"{series.number:03d}"
         own_id = self.candidate.id if len(self.candidates) == 1 else self.candidate.stack
-        modality = self.choice.modality or re.sub(r"\W", "", series.modality)[:16] or "OT"
+        modality = re.sub(r"\W", "", series.modality)[:16] or self.choice.modality or "OT"
         return f"{self.patient}_{number}_{modality}_{own_id}"
 
     @functools.cached_property
@@ -65,7 +67,7 @@ class DicomSource:
 
         if not series.patient_id.strip() and not series.study_uid.strip():
             return "p-unknown"
-        return pseudonym(series.patient_id, study_uid=series.study_uid)
+        return pseudonym(series.patient_id, issuer=series.issuer, study_uid=series.study_uid)
 
     @property
     def label(self) -> str:

@@ -16,6 +16,7 @@ from medidiff.cli.jobs import Job, plan, writes_dicom
 from medidiff.cli.outcome import emit_json, failure_of, say, stop
 from medidiff.cli.output_choice import OutputChoice
 from medidiff.cli.task import Task
+from medidiff.errors import UsageError
 from medidiff.io.bids_derivatives import check_output_root, write_dataset_description
 
 
@@ -48,7 +49,7 @@ def run_task(
     given, wanted = given or InputChoice(), wanted or OutputChoice()
     found = discover(source, given, task.name, apart=writes_dicom(output, wanted.form))
     jobs = plan(found, output, wanted.form)
-    _check_places(found, jobs, output, wanted, overwrite)
+    _check_places(found, jobs, output, given, wanted, overwrite)
     if found.many:
         task.check_settings()
     if dry_run:
@@ -78,9 +79,13 @@ def run_task(
         raise typer.Exit(told["exit_code"])
 
 
-def _check_places(found: Found, jobs: Sequence[Job], output: str, wanted: OutputChoice, overwrite: bool) -> None:
+def _check_places(
+    found: Found, jobs: Sequence[Job], output: str, given: InputChoice, wanted: OutputChoice, overwrite: bool
+) -> None:
     """Refuse, before the work, outputs that go where they must not."""
     wanted.check(found.kind == "dicom", any(job.form == "dicom" for job in jobs))
+    if wanted.deidentify and given.keep_ids:
+        raise UsageError("--deidentify and --keep-ids: the file names would hold what the files must not. Give one.")
     if found.kind == "bids":
         check_output_root(Path(output), found.root)
     if wanted.dicomdir:

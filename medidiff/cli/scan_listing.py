@@ -170,8 +170,9 @@ def plane_of(one: Candidate) -> str:
 
 
 def patient_key(series: SeriesFacts) -> str:
-    """What tells patients apart: the id, or the study where there is none. Never printed."""
-    return f"id {series.patient_id.strip()}" if series.patient_id.strip() else f"study {series.study_uid}"
+    """What tells patients apart: the id and who issued it, or the study where there is none. Never printed."""
+    number = series.patient_id.strip()
+    return f"id {number}|{series.issuer.strip()}" if number else f"study {series.study_uid}"
 
 
 def display_path(path: Path, identifiers: frozenset[str], keep_ids: bool) -> str:

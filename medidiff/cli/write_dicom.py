@@ -64,10 +64,8 @@ class DicomWriter:
             derivation = replace(derivation, series_number=like.new_number, deidentify=self.wanted.deidentify)
             return write_derived(volume, replace(candidate, series=series), folder, derivation)
         source_hash = str(self.request["input_file_sha256"])
-        patient = (
-            source.name.split("_")[0] if source.name.startswith("sub-") else f"N-{source_hash[:_PSEUDONYM_LETTERS]}"
-        )
-        return write_standalone(volume, folder, Standalone(patient, volume.modality, derivation, source_hash))
+        origin = Standalone(_patient(source, source_hash), volume.modality, derivation, source_hash)
+        return write_standalone(volume, folder, origin)
 
     def _derivation(self, result: Result, scan: Assembled) -> Derivation:
         what, suffix = _DONE[result.task]

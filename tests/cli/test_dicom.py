@@ -249,3 +249,17 @@ def test_inpainting_dicom(series: np.ndarray, tmp_path: Path, run: Run) -> None:
     (folder,) = [path for path in (tmp_path / "out").iterdir() if path.is_dir()]
     told = [pydicom.dcmread(folder / f"{k:05d}.dcm").get("SyntheticData") for k in range(1, 11)]
     assert told == ["NO"] * 3 + ["YES"] * 3 + ["NO"] * 4
+
+
+def test_deidentify_means_dicom_and_pseudonyms(series: np.ndarray, run: Run) -> None:
+    run("convert", "dicom", "-o", "x.nii.gz", "--deidentify").failed_cleanly(2, "--deidentify")
+    args = ("convert", "dicom", "-o", "out", "--format", "dicom", "--deidentify", "--keep-ids")
+    run(*args).failed_cleanly(2, "--keep-ids")
+
+
+def test_two_hospitals_with_one_number_are_two_patients(tmp_path: Path, run: Run) -> None:
+    make_series(tmp_path / "dicom" / "a", IssuerOfPatientID="North")
+    make_series(tmp_path / "dicom" / "b", number=4, study="2", IssuerOfPatientID="South")
+    done = run("convert", "dicom", "-o", "out", "--all", "--json")
+    assert done.code == 0, done.err
+    assert len({Path(entry["output"]).name.split("_")[0] for entry in done.json["files"]}) == 2

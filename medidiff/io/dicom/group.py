@@ -81,6 +81,16 @@ def candidates_of(headers: Sequence[Header]) -> list[Candidate]:
     return _finish(series, [*volumes, *found], notes)
 
 
+def unsortable(headers: Sequence[Header]) -> Candidate:
+    """A refused candidate of a series whose headers no rule could be applied to."""
+    text = (
+        f"{_count(len(headers), 'file')} of one series cannot be put in order: {_named([h.file for h in headers], {})}."
+    )
+    planes = tuple(plane for header in headers for plane in header.planes)
+    found = _Found(Part((), ()), planes, None, _refusal("damaged", text), frozenset(h.file for h in headers))
+    return replace(_finish(headers[0].series, [replace(found, planes=())], ())[0], planes=planes)
+
+
 def _volumes(planes: Sequence[Plane], trouble: dict[FileRef, tuple[str, str] | None]) -> list[_Found]:
     found: list[_Found] = []
     for kind in split_by_kind(Part((), tuple(planes))) if planes else []:
@@ -237,6 +247,7 @@ def _merged(headers: Sequence[Header]) -> SeriesFacts:
         patient_names=tuple(sorted({name for s in every for name in s.patient_names})),
         burned_in="YES" if "YES" in burned_in else "" if "" in burned_in else every[0].burned_in,
         lossy=any(s.lossy for s in every),
+        issuer=next((s.issuer for s in every if s.issuer), ""),
     )
 
 

@@ -167,6 +167,7 @@ def _series(dataset: Dataset) -> SeriesFacts:
         body_part=text(dataset, 0x00180015),
         burned_in=text(dataset, 0x00280301).upper(),
         lossy=text(dataset, 0x00282110) == "01",
+        issuer=text(dataset, 0x00100021),
     )
 
 

@@ -132,6 +132,7 @@ class SeriesFacts:
         body_part: BodyPartExamined.
         burned_in: BurnedInAnnotation, "YES", "NO" or "" where nobody says.
         lossy: Whether the pixels were ever compressed with loss.
+        issuer: IssuerOfPatientID: two hospitals may give one number to two people.
     """
 
     series_uid: str
@@ -146,6 +147,7 @@ class SeriesFacts:
     body_part: str
     burned_in: str
     lossy: bool
+    issuer: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from medidiff.io.dicom.files import find_files
-from medidiff.io.dicom.group import candidates_of, group_series
+from medidiff.io.dicom.group import candidates_of, group_series, unsortable
 from medidiff.io.dicom.header import Header, read_header
 from medidiff.io.dicom.model import Candidate, DicomScan, FileNote, FileRef
 from medidiff.io.identity.redact import redact_path
@@ -46,8 +46,16 @@ def scan_dicom(root: Path, *, progress: Callable[[int, int], None] | None = None
     identifiers |= frozenset[str]().union(*(salvage_from(note.file) for note in notes if note.kind == "damaged"))
     if not keep_ids:
         headers, notes = _redacted(headers, notes, identifiers)
-    candidates = [candidate for series in group_series(headers) for candidate in candidates_of(series)]
+    candidates = [candidate for series in group_series(headers) for candidate in _candidates(series)]
     return DicomScan(root, _ordered(candidates), tuple(notes), len(files), identifiers)
+
+
+def _candidates(headers: Sequence[Header]) -> list[Candidate]:
+    """The candidates of one series; values that nobody foresaw make it a refused one, and leave the others alone."""
+    try:
+        return candidates_of(headers)
+    except Exception:  # noqa: BLE001  headers can say anything, and one series must not stop a scan of thousands
+        return [unsortable(headers)]
 
 
 def _redacted(

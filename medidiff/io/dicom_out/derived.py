@@ -28,10 +28,18 @@ from medidiff.io.dicom_out.deidentify import (
     identifiers_of,
     mark_deidentified,
 )
-from medidiff.io.dicom_out.encode import choose_scale
+from medidiff.io.dicom_out.encode import Scale, choose_scale
 from medidiff.io.dicom_out.grid import Layout, lay_out_as_source
 from medidiff.io.dicom_out.headers import plane_headers
-from medidiff.io.dicom_out.image import PROCESSING, SeriesTexts, check_modality, derivation_text, describe, fill_image
+from medidiff.io.dicom_out.image import (
+    PROCESSING,
+    SeriesTexts,
+    check_modality,
+    content_hash,
+    derivation_text,
+    describe,
+    fill_image,
+)
 from medidiff.io.dicom_out.records import Derivation
 from medidiff.io.dicom_out.references import set_sources
 from medidiff.io.dicom_out.uids import canonical, derived_uid
@@ -66,8 +74,8 @@ def write_derived(volume: Volume, source: Candidate, folder: Path, derivation: D
     On the source's grid (also with axes flipped or permuted on the way through NIfTI) each slice keeps the source's
     place, digit by digit, and names its source image. On another grid in the same space the frame of reference is kept
     and each slice names the planes it lies between. What was generated says SyntheticData YES and, where that is the
-    whole slice, names no source. Source, settings and prior decide every UID, and no clock is read: a rerun writes the
-    same bytes.
+    whole slice, names no source. Source, settings, prior and the values written decide every UID, and no clock is read:
+    a rerun writes the same bytes, and other values never share a UID.
 
     The patient's identity stays, so that a PACS files the series beside its source, unless `derivation.deidentify`.
 
@@ -93,15 +101,16 @@ def write_derived(volume: Volume, source: Candidate, folder: Path, derivation: D
     headers, identifiers = _read_headers(source, modality, derivation.deidentify)
     uid = _uid_map(derivation)
     series = source.series
+    number = _series_number(series.number, derivation)
     original = modality if derivation.deidentify else text_of(headers[0], "SeriesDescription")
     texts = SeriesTexts(
         modality=modality,
         study_uid=uid(series.study_uid or derived_uid("study", series.series_uid)),
-        series_uid=uid(_series_uid(source, layout, derivation)),
+        series_uid=uid(_series_uid(source, layout, derivation, scale, number)),
         frame_of_reference_uid=uid(
             series.frame_of_reference_uid or derived_uid("frame of reference", series.series_uid)
         ),
-        number=_series_number(series.number, derivation),
+        number=number,
         description=describe(original, derivation.suffix),
         derivation=derivation_text(derivation.what, derivation.prior_name, derivation.prior_hash),
         equipment=PROCESSING,
@@ -163,12 +172,12 @@ def _read_headers(source: Candidate, modality: str, deidentify: bool) -> tuple[l
     return flats, identifier_pattern(known)
 
 
-def _series_uid(source: Candidate, layout: Layout, derivation: Derivation) -> str:
-    """From the source's images, what was done to them, and the size of what came out."""
+def _series_uid(source: Candidate, layout: Layout, derivation: Derivation, scale: Scale, number: int) -> str:
+    """From the source's images, what was done to them, and what came out: another machine may round another way."""
     images = "|".join(f"{p.sop_instance}:{p.frame}" for p in source.planes)
     return derived_uid(
         "series", source.series.series_uid, source.id, images, derivation.prior_hash, canonical(derivation.settings),
-        derivation.what, derivation.suffix, medidiff.__version__, str(layout.data.shape),
+        derivation.what, derivation.suffix, medidiff.__version__, content_hash(layout, scale), str(number),
     )  # fmt: skip
 
 
@@ -186,7 +195,7 @@ def _pseudonym(source: Candidate, derivation: Derivation) -> str:
     make = derivation.pseudonym
     if make is None:
         from medidiff.io.identity.pseudonym import pseudonym as make
-    return make(source.series.patient_id, study_uid=source.series.study_uid)
+    return make(source.series.patient_id, issuer=source.series.issuer, study_uid=source.series.study_uid)
 
 
 def _series_number(source: int | None, derivation: Derivation) -> int:

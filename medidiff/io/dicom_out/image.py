@@ -14,6 +14,7 @@ from medidiff.errors import UsageError
 from medidiff.io.dicom_out.encode import Scale, decimal_string
 from medidiff.io.dicom_out.grid import Layout
 from medidiff.io.dicom_out.uids import IMPLEMENTATION_UID
+from medidiff.io.hashing import hash_array
 
 SOP_CLASSES = {"CT": CTImageStorage, "MR": MRImageStorage}
 PROCESSING = ("109102", "DCM", "Processing Equipment")
@@ -21,6 +22,15 @@ SYNTHESIZING = ("109100", "DCM", "Synthesizing Equipment")
 SOURCE_IMAGE = ("121322", "DCM", "Source image for image processing operation")
 RESAMPLING = ("113085", "DCM", "Spatial resampling")
 _LO, _ST = 64, 1024
+
+
+def content_hash(layout: Layout, scale: Scale) -> str:
+    """Hash of the values, how they are stored, where they lie and what of them was generated.
+
+    It goes into the UIDs: the same request on another device may round another way, and gives other objects then.
+    """
+    generated = "" if layout.generated is None else hash_array(np.ascontiguousarray(layout.generated))
+    return "|".join((hash_array(layout.data), repr(scale), hash_array(layout.affine_lps), generated))
 
 
 @dataclass(frozen=True)

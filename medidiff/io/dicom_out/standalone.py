@@ -7,12 +7,14 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset
 
+import medidiff
 from medidiff.io.dicom_out.encode import choose_scale
 from medidiff.io.dicom_out.grid import Layout, lay_out_for_display
 from medidiff.io.dicom_out.image import (
     PROCESSING,
     SeriesTexts,
     check_modality,
+    content_hash,
     derivation_text,
     describe,
     fill_image,
@@ -47,16 +49,28 @@ def write_standalone(volume: Volume, folder: Path, origin: Standalone) -> list[P
     modality, done = check_modality(origin.modality), origin.derivation
     layout = lay_out_for_display(volume, done.generated)
     scan = (origin.patient, origin.source_hash, modality)
+    scale = choose_scale(layout.data, modality, done.noise_std)
+    number = 1 if done.series_number is None else done.series_number
     texts = SeriesTexts(
         modality=modality,
         study_uid=derived_uid("study", *scan),
-        series_uid=derived_uid("series", *scan, done.prior_hash, canonical(done.settings), done.what, done.suffix),
+        series_uid=derived_uid(
+            "series",
+            *scan,
+            done.prior_hash,
+            canonical(done.settings),
+            done.what,
+            done.suffix,
+            medidiff.__version__,
+            content_hash(layout, scale),
+            str(number),
+        ),
         frame_of_reference_uid=derived_uid("frame of reference", *scan),
-        number=1 if done.series_number is None else done.series_number,
+        number=number,
         description=describe(modality, done.suffix),
         derivation=derivation_text(done.what, done.prior_name, done.prior_hash),
         equipment=PROCESSING,
-        scale=choose_scale(layout.data, modality, done.noise_std),
+        scale=scale,
     )
     return write_series(folder, _images(layout, texts, origin))
 

@@ -3,8 +3,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage
 
-from medidiff.io.dicom.model import NOT_A_VOLUME, REFUSALS
+from medidiff.io.dicom import group
+from medidiff.io.dicom import scan as scan_module
+from medidiff.io.dicom.header import Header
+from medidiff.io.dicom.model import NOT_A_VOLUME, REFUSALS, Candidate
 from medidiff.io.dicom.scan import scan_dicom
 
 
@@ -69,3 +74,39 @@ def test_mutated_files_never_raise(real_data: Callable[[str], Path], tmp_path: P
     for candidate in scan.candidates:
         assert candidate.refusal is None or candidate.refusal.code in REFUSALS
     assert set(REFUSALS) > NOT_A_VOLUME
+
+
+def test_one_series_that_no_rule_foresaw_leaves_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in (3, 4):
+        write_plain_series(tmp_path / str(number), number)
+
+    def fails_on_3(headers: list[Header]) -> list[Candidate]:
+        if headers[0].series.number == 3:
+            raise OverflowError("a value of the header")
+        return group.candidates_of(headers)
+
+    monkeypatch.setattr(scan_module, "candidates_of", fails_on_3)
+    bad, good = scan_dicom(tmp_path).candidates
+    assert good.status == "volume"
+    assert bad.refusal is not None
+    assert (bad.refusal.code, bad.files) == ("damaged", 4)
+    assert "value" not in str(bad.refusal)
+
+
+def write_plain_series(folder: Path, number: int) -> None:
+    folder.mkdir()
+    for k in range(4):
+        plane = Dataset()
+        plane.file_meta = FileMetaDataset()
+        plane.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        plane.file_meta.MediaStorageSOPClassUID = plane.SOPClassUID = MRImageStorage
+        plane.file_meta.MediaStorageSOPInstanceUID = plane.SOPInstanceUID = UID(f"1.2.{number}.{k}")
+        plane.StudyInstanceUID, plane.SeriesInstanceUID, plane.SeriesNumber = "1.1", f"1.2.{number}", number
+        plane.Modality, plane.PatientID = "MR", "ID-1"
+        plane.ImageOrientationPatient, plane.ImagePositionPatient = [1, 0, 0, 0, 1, 0], [0, 0, k]
+        plane.PixelSpacing = [1, 1]
+        plane.Rows = plane.Columns = 4
+        plane.SamplesPerPixel, plane.PhotometricInterpretation = 1, "MONOCHROME2"
+        plane.BitsAllocated, plane.BitsStored, plane.HighBit, plane.PixelRepresentation = 16, 16, 15, 0
+        plane.PixelData = bytes(32)
+        plane.save_as(folder / f"{k}.dcm", enforce_file_format=True)

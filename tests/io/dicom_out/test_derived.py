@@ -378,3 +378,21 @@ def test_a_source_that_was_deidentified_before_still_says_so(tmp_path: Path) -> 
     source = candidate_from(make_series(tmp_path / "untold", "MR", PatientIdentityRemoved="YES"))
     image = headers(write_derived(volume_of(source), source, tmp_path / "out", DONE))[0]
     assert "PatientIdentityRemoved" not in image
+
+
+def test_other_content_never_shares_a_uid(tmp_path: Path) -> None:
+    source = candidate_from(make_series(tmp_path / "source", modality="CT"))
+    volume = denoised(volume_of(source))
+    other = volume.data.copy()
+    other[2, 2, 2] += 50
+    part = np.zeros(volume.shape, bool)
+    part[:, :, 1] = True
+    made = [
+        write_derived(volume, source, tmp_path / "a", DONE),
+        write_derived(volume.with_data(other), source, tmp_path / "b", DONE),
+        write_derived(volume, source, tmp_path / "c", replace(DONE, series_number=77)),
+        write_derived(volume, source, tmp_path / "d", replace(DONE, noise_std=None)),
+        write_derived(volume, source, tmp_path / "e", replace(DONE, generated=part)),
+    ]
+    assert len({image.SeriesInstanceUID for paths in made for image in headers(paths)}) == len(made)
+    assert len({image.SOPInstanceUID for paths in made for image in headers(paths)}) == 5 * len(made)
