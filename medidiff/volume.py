@@ -50,6 +50,8 @@ class Volume:
         header: What the file it came from said; None for a volume made in memory.
         name: What messages and reports call it, usually the file's name without its ending.
         modality: "MR", "CT", another DICOM code, or "" where nobody said.
+        unmeasured: True where the file says that nothing was measured (DICOM's pixel padding, the corners of a
+            straightened tilted stack); None where everything was. Tasks leave these voxels as they are.
     """
 
     data: np.ndarray
@@ -57,10 +59,16 @@ class Volume:
     header: NiftiMemory | None = None
     name: str = ""
     modality: str = ""
+    unmeasured: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "data", np.asarray(self.data))
         object.__setattr__(self, "affine_ras", np.array(self.affine_ras, dtype=np.float64))
+        if self.unmeasured is not None and self.unmeasured.shape != self.data.shape:
+            raise InputError(
+                f"{self._label}: a mask of unmeasured voxels of shape {self.unmeasured.shape} does not fit the grid "
+                f"{self.data.shape}."
+            )
 
     @classmethod
     def from_array(cls, data: np.ndarray, spacing_mm: Sequence[float] = (1.0, 1.0, 1.0), name: str = "") -> Volume:

@@ -15,7 +15,7 @@ from medidiff.io.hashing import hash_array
 from medidiff.prior import Prior
 from medidiff.result import Result
 from medidiff.tasks.gaps import Gaps, fill_gaps
-from medidiff.tasks.observation import NoiseKind, check_same_grid, observe
+from medidiff.tasks.observation import NoiseKind, check_same_grid, keep_unmeasured, observe
 from medidiff.tasks.session import Session, check_steps
 from medidiff.volume import Volume
 
@@ -65,7 +65,8 @@ def denoise(
 
     Returns:
         Result with the clean scan on the same grid and in the same unit, residual, noise map and uncertainty. On
-        missing slices the noise map is infinite and the residual 0, since nothing was measured that could be removed.
+        missing slices the noise map is infinite and the residual 0, since nothing was measured that could be removed;
+        so they are on unmeasured voxels, which keep their values.
 
     Raises:
         InputError: The scan is not 3D, not finite, or constant, or fewer than two of its slices were measured.
@@ -99,13 +100,13 @@ def denoise(
             seen = gaps.expand_observation(seen)
         drawn = [session.sample(y, sigma, i, n_steps)[0] for i in range(samples)]
         clean, std = _array(out.mean), _array((out.log_variance / 2).exp())
-        output = volume.with_data(seen.to_scan(clean))
+        output = keep_unmeasured(volume, seen.to_scan(clean))
         uncertainty = volume.with_data(seen.std_to_scan(clean, std))
-        hidden = gaps.is_missing()
+        hidden = gaps.is_missing() if volume.unmeasured is None else gaps.is_missing() | volume.unmeasured
         data = np.where(hidden, 0, volume.data).astype(np.float32)
         residual = volume.with_data(data - np.where(hidden, np.float32(0), output.data))
         noise_map = volume.with_data(np.where(hidden, np.float32(np.inf), seen.level_map()))
-        posterior = [volume.with_data(seen.to_scan(_array(x))) for x in drawn]
+        posterior = [keep_unmeasured(volume, seen.to_scan(_array(x))) for x in drawn]
     settings = {
         "noise": noise,
         "noise_std": seen.figures["noise_std"] if noise_std is not None else None,
@@ -118,7 +119,7 @@ def denoise(
     figures = {
         **seen.figures,
         # About 1 where everything removed was noise: less on scans with much detail, more where anatomy went with it.
-        "residual_over_noise": float((residual.data / noise_map.data)[:, :, gaps.measured].std()),
+        "residual_over_noise": float((residual.data / noise_map.data)[np.isfinite(noise_map.data)].std()),
         "uncertainty_median": float(np.median(uncertainty.data)),
     }
     if gaps.missing:

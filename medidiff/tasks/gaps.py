@@ -104,7 +104,8 @@ class Gaps:
             return volume
         affine_ras = volume.affine_ras.copy()
         affine_ras[:3, 2] *= np.median(np.diff(self.measured))
-        return replace(volume, data=volume.data[:, :, self.measured], affine_ras=affine_ras)
+        unmeasured = None if volume.unmeasured is None else volume.unmeasured[:, :, self.measured]
+        return replace(volume, data=volume.data[:, :, self.measured], affine_ras=affine_ras, unmeasured=unmeasured)
 
     def expand(self, values: np.ndarray) -> np.ndarray:
         """Measured slices back in their places, linear interpolation along z between them.

@@ -12,7 +12,7 @@ from medidiff.io.hashing import hash_array
 from medidiff.io.quantise import nearest_storable
 from medidiff.prior import Prior
 from medidiff.result import Result
-from medidiff.tasks.observation import NoiseKind, Observation, check_same_grid, observe
+from medidiff.tasks.observation import NoiseKind, Observation, check_same_grid, keep_unmeasured, observe
 from medidiff.tasks.session import Session, check_steps
 from medidiff.volume import Volume
 
@@ -154,7 +154,7 @@ def _observe_around(
 def _back(volume: Volume, hole: np.ndarray, seen: Observation, x: Tensor, keep: bool) -> Volume:
     data = seen.to_scan(_array(x))
     if not keep:
-        return volume.with_data(data)
+        return keep_unmeasured(volume, data)
     return volume.with_data(np.where(hole, nearest_storable(data, volume.header), volume.data.astype(np.float32)))
 
 

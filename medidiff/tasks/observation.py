@@ -78,7 +78,8 @@ def observe(
         prior: Gives the normalisation.
         noise: auto, gaussian or rician.
         noise_std: Level in the scan's unit, a number or a map on its grid; None estimates it.
-        where: Voxels that were observed; None: all.
+        where: Voxels that were observed; None: all. The scan's unmeasured voxels never are: they take the smallest
+            measured value.
 
     Raises:
         UsageError: `noise` is none of these.
@@ -89,6 +90,11 @@ def observe(
     if noise not in get_args(NoiseKind):
         raise UsageError(f"--noise {noise}: must be {', '.join(get_args(NoiseKind))}.")
     data = volume.data.astype(np.float32)
+    if volume.unmeasured is not None:
+        where = ~volume.unmeasured if where is None else where & ~volume.unmeasured
+        if not where.any():
+            raise InputError(f"{volume.name or 'volume'}: every voxel is padding: nothing was measured.")
+        data[volume.unmeasured] = data[where].min()
     if noise == "rician" and data.min() < 0:
         raise NoiseError("--noise rician: this scan has negative values, so it is no magnitude. Use gaussian or auto.")
     warnings: list[str] = []
@@ -122,6 +128,13 @@ def observe(
     return Observation(
         y, normalisation.noise_forward(level), level, rician, normalisation, warnings, {**known, **figures}
     )
+
+
+def keep_unmeasured(volume: Volume, data: np.ndarray) -> Volume:
+    """A task's output on the scan's grid: what was not measured stays as it is in the scan."""
+    if volume.unmeasured is not None:
+        data = np.where(volume.unmeasured, volume.data.astype(data.dtype), data)
+    return volume.with_data(data)
 
 
 def check_same_grid(other: Volume, scan: Volume, what: str) -> None:
@@ -193,4 +206,4 @@ def _given_level(volume: Volume, data: np.ndarray, noise_std: float | Volume) ->
     return level
 
 
-__all__ = ["NoiseKind", "Observation", "check_noise_map", "check_same_grid", "observe"]
+__all__ = ["NoiseKind", "Observation", "check_noise_map", "check_same_grid", "keep_unmeasured", "observe"]

@@ -52,7 +52,9 @@ def insert_slices(volume: Volume, spacing_mm: float) -> tuple[Volume, tuple[int,
     grid = Gaps((volume.shape[2] - 1) * k + 1, _between(volume.shape[2], k))
     affine_ras = volume.affine_ras.copy()
     affine_ras[:3, 2] /= k
-    finer = replace(volume, data=grid.expand(volume.data.astype(np.float32)), affine_ras=affine_ras)
+    unmeasured = None if volume.unmeasured is None else grid.expand(volume.unmeasured.astype(np.float32)) > 0
+    data = grid.expand(volume.data.astype(np.float32))
+    finer = replace(volume, data=data, affine_ras=affine_ras, unmeasured=unmeasured)
     return finer, grid.missing
 
 

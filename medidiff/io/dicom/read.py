@@ -54,7 +54,8 @@ def read_candidate(candidate: Candidate, *, resample_tilt: bool = False, fill_ga
     """Read a candidate's voxels: value = slope * stored + intercept, of each plane.
 
     Where one slope and intercept hold for all planes, both are taken to float32, as NIfTI keeps them, and the volume
-    remembers how its integers were stored. Voxels with the padding value are kept and counted in the notes.
+    remembers how its integers were stored. Voxels with the padding value are kept, marked as unmeasured, and counted in
+    the notes.
 
     Args:
         candidate: From `scan_dicom`.
@@ -70,12 +71,13 @@ def read_candidate(candidate: Candidate, *, resample_tilt: bool = False, fill_ga
     name = volume_name(candidate)
     check_affine(stacking.affine_ras, name)
     shared = _shared_scale(candidate.planes)
-    data, padding = _fill(candidate, stacking, shared)
+    data, unmeasured = _fill(candidate, stacking, shared)
     memory = _memory(candidate.planes, stacking.affine_ras, shared)
-    volume = Volume(data, stacking.affine_ras, memory, name, candidate.series.modality)
+    volume = Volume(data, stacking.affine_ras, memory, name, candidate.series.modality, unmeasured)
     notes = []
-    if padding:
-        notes.append(f"{padding} of {data.size} voxels hold the padding value: nothing was measured there")
+    if unmeasured is not None:
+        count = np.count_nonzero(unmeasured)
+        notes.append(f"{count} of {data.size} voxels hold the padding value: nothing was measured there")
     if stacking.tilt_deg:
         background = float(data.min())
         volume = straighten(volume, background)
@@ -118,30 +120,39 @@ def _accepted(candidate: Candidate, resample_tilt: bool, fill_gaps: bool) -> Sta
     return stacking
 
 
-def _fill(candidate: Candidate, stacking: Stacking, shared: tuple[float, float] | None) -> tuple[np.ndarray, int]:
-    """The voxels, slice after slice in memory, and how many hold the padding value."""
+def _fill(
+    candidate: Candidate, stacking: Stacking, shared: tuple[float, float] | None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """The voxels, slice after slice in memory, and which hold the padding value; None where none does."""
     columns, rows, slices = stacking.shape
     planes, slots = candidate.planes, stacking.slots
     if any((p.columns, p.rows) != (columns, rows) for p in planes) or not all(0 <= s < slices for s in slots):
         raise InputError(f"{volume_name(candidate)}: its planes do not fit its grid. Scan the folder again.")
     try:
         data = np.empty((slices, rows, columns), dtype=np.float32)
+        padded = any(plane.form.padding is not None for plane in planes)
+        padding = np.zeros(data.shape if padded else (0, 0, 0), dtype=bool)
     except MemoryError as error:
         raise MemoryLimitError(f"{volume_name(candidate)}: no memory for {stacking.shape} voxels.") from error
     data[list(stacking.missing)] = 0.0
     work = sorted(zip(planes, slots, strict=True), key=lambda one: (one[0].file.label, one[0].frame))
     chunks = _chunks(work)
 
-    def read(chunk: list[tuple[Plane, int]]) -> int:
+    def read(chunk: list[tuple[Plane, int]]) -> None:
         with PlaneReader() as reader:
-            return sum(_scale(reader.stored(plane), plane, shared, data[slot]) for plane, slot in chunk)
+            for plane, slot in chunk:
+                stored = reader.stored(plane)
+                _scale(stored, plane, shared, data[slot])
+                if plane.form.padding is not None:
+                    first, last = sorted(plane.form.padding)
+                    padding[slot] = (stored >= first) & (stored <= last)
 
     if len(chunks) == 1:
-        padding = read(chunks[0])
+        read(chunks[0])
     else:
         with ThreadPoolExecutor(len(chunks)) as pool:
-            padding = sum(pool.map(read, chunks))
-    return data.transpose(2, 1, 0), padding
+            list(pool.map(read, chunks))
+    return data.transpose(2, 1, 0), padding.transpose(2, 1, 0) if padding.any() else None
 
 
 def _chunks(work: list[tuple[Plane, int]]) -> list[list[tuple[Plane, int]]]:
@@ -152,8 +163,8 @@ def _chunks(work: list[tuple[Plane, int]]) -> list[list[tuple[Plane, int]]]:
     return [work[i : i + size] for i in range(0, len(work), size)]
 
 
-def _scale(stored: np.ndarray, plane: Plane, shared: tuple[float, float] | None, out: np.ndarray) -> int:
-    """Stored integers to values, in float64 where float32 would round twice; how many are padding."""
+def _scale(stored: np.ndarray, plane: Plane, shared: tuple[float, float] | None, out: np.ndarray) -> None:
+    """Stored integers to values, in float64 where float32 would round twice."""
     slope, intercept = shared or (plane.slope, plane.intercept)
     bits = plane.form.bits_stored
     largest = abs(slope) * 2.0**bits + abs(intercept)
@@ -169,10 +180,6 @@ def _scale(stored: np.ndarray, plane: Plane, shared: tuple[float, float] | None,
         values *= slope
         values += intercept
         out[...] = values
-    if plane.form.padding is None:
-        return 0
-    first, last = sorted(plane.form.padding)
-    return int(np.count_nonzero((stored >= first) & (stored <= last)))
 
 
 def _shared_scale(planes: tuple[Plane, ...]) -> tuple[float, float] | None:

@@ -23,22 +23,27 @@ def straighten(volume: Volume, background: float) -> Volume:
         background: Value of voxels that no slice reaches.
 
     Returns:
-        float32 volume on the new grid, without a header to write back.
+        float32 volume on the new grid, without a header to write back. Voxels that no slice reaches, or that would be
+        blended with unmeasured ones, hold the background and are unmeasured.
     """
     shifts_per_slice, step_mm = _shear(volume.affine_ras)
     slices = volume.shape[2]
     before, after = zip(*(_growth(shift * (slices - 1)) for shift in shifts_per_slice), strict=True)
     shape = tuple(n + b + a for n, b, a in zip(volume.shape[:2], before, after, strict=True))
     data = np.empty((slices, shape[1], shape[0]), dtype=np.float32).transpose(2, 1, 0)
+    unmeasured = np.empty_like(data, dtype=bool)
     for k in range(slices):
         plane = volume.data[..., k].astype(np.float64)
+        if volume.unmeasured is not None:
+            plane[volume.unmeasured[..., k]] = np.nan
         for axis in (0, 1):
             plane = _shift(plane, axis, before[axis] + shifts_per_slice[axis] * k, shape[axis])
-        data[..., k] = np.where(np.isnan(plane), background, plane)
+        unmeasured[..., k] = np.isnan(plane)
+        data[..., k] = np.where(unmeasured[..., k], background, plane)
     affine = volume.affine_ras.copy()
     affine[:3, 2] = step_mm
     affine[:3, 3] -= affine[:3, 0] * before[0] + affine[:3, 1] * before[1]
-    return Volume(data, affine, None, volume.name, volume.modality)
+    return Volume(data, affine, None, volume.name, volume.modality, unmeasured if unmeasured.any() else None)
 
 
 def _shear(affine_ras: np.ndarray) -> tuple[tuple[float, float], np.ndarray]:
