@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,11 @@ from pydicom.encaps import encapsulate, generate_frames
 
 from benchmarks._dicom_corpus.case import case
 from benchmarks._dicom_corpus.codec_cases import compressed
+from benchmarks._dicom_corpus.medium import make_medium
 from benchmarks._dicom_corpus.series import (
     CT,
     MR,
+    Grid,
     make_series,
     write,
     write_file,
@@ -103,6 +106,102 @@ def garbage_instead_of_a_slice(folder: Path) -> None:
 def empty_file_instead_of_a_slice(folder: Path) -> None:
     paths = write(make_series(), folder)
     _slice_file(paths, 4).write_bytes(b"")
+
+
+@case("damaged", oracle=False, notes=("empty",))
+def last_slice_empty(folder: Path) -> None:
+    """At the end of a stack no gap shows: eight slices would pass for all."""
+    paths = write(make_series(), folder)
+    _slice_file(paths, 8).write_bytes(b"")
+
+
+@case("damaged", oracle=False, notes=("not DICOM",))
+def last_slice_random(folder: Path) -> None:
+    """Random bytes under a name like that of the others."""
+    paths = write(make_series(), folder)
+    _slice_file(paths, 8).write_bytes(np.random.default_rng(0).bytes(2000))
+
+
+@case("damaged", oracle=False, notes=("not DICOM",))
+def last_slice_random_without_suffix(folder: Path) -> None:
+    paths = write(make_series(), folder, pattern="IM{:05d}")
+    _slice_file(paths, 8).write_bytes(np.random.default_rng(0).bytes(2000))
+
+
+@case("damaged", oracle=False, notes=("damaged",))
+def last_slice_cut_in_its_header(folder: Path) -> None:
+    """After 500 bytes: neither the series nor the place is there, and it is no patient of its own."""
+    paths = write(make_series(), folder)
+    path = _slice_file(paths, 8)
+    path.write_bytes(path.read_bytes()[:500])
+
+
+@case("damaged", oracle=False, notes=("a link that leads nowhere",))
+def last_slice_not_fetched(folder: Path) -> None:
+    """A link into a store that does not have the file, as git-annex leaves it."""
+    paths = write(make_series(), folder)
+    path = _slice_file(paths, 8)
+    path.unlink()
+    path.symlink_to(folder / "store" / "absent")
+
+
+@case("damaged", oracle=False, notes=("empty",), root="in.zip")
+def last_slice_empty_in_a_zip(folder: Path) -> None:
+    paths = write(make_series(), folder / "in")
+    _slice_file(paths, 8).write_bytes(b"")
+    with zipfile.ZipFile(folder / "in.zip", "w") as archive:
+        for path in paths:
+            archive.write(path, f"a/{path.name}")
+
+
+@case("damaged", oracle=False, root="cd/DICOMDIR", notes=("listed in the DICOMDIR but not there",))
+def last_slice_absent_from_a_medium(folder: Path) -> None:
+    """The DICOMDIR names nine files, eight are there."""
+    make_medium(folder / "cd", write(make_series(), folder / "raw"))
+    last = max((path for path in (folder / "cd").rglob("*") if path.is_file()), key=_height)
+    last.unlink()
+
+
+@case("volume x2", oracle=False, notes=("empty",), warns="may be a slice of this or another series")
+def empty_file_among_two_series(folder: Path) -> list[VolumeTruth]:
+    """Nothing says whose slice it was: both are read, with a warning."""
+    truths = []
+    for n in range(2):
+        series = make_series(seed=n, series=n)
+        write(series, folder, pattern=f"{n}{{:03d}}.dcm")
+        truths.append(series.truth())
+    (folder / "1009.dcm").write_bytes(b"")
+    return truths
+
+
+@case("damaged, volume", oracle=False, notes=("empty",))
+def empty_file_in_the_folder_of_one_of_two_series(folder: Path) -> VolumeTruth:
+    """The other series, in a folder of its own, is read."""
+    good = make_series(seed=1, series=1)
+    write(good, folder / "b")
+    write(make_series(), folder / "a")
+    (folder / "a" / "0009.dcm").write_bytes(b"")
+    return good.truth()
+
+
+@case("damaged", oracle=False, notes=("empty",))
+def tilted_with_an_empty_file(folder: Path) -> None:
+    """--resample-tilt would read it short: so it is not refused for the tilt alone."""
+    write(make_series(Grid(shear=0.3)), folder)
+    (folder / "0009.dcm").write_bytes(b"")
+
+
+@case("damaged", oracle=False, notes=("empty",))
+def one_gap_two_empty_files(folder: Path) -> None:
+    """One of them may belong into the gap, the other behind the end, where --fill-gaps would not look."""
+    paths = write(make_series(), folder)
+    for path in [_slice_file(paths, index) for index in (4, 8)]:
+        path.write_bytes(b"")
+
+
+def _height(path: Path) -> float:
+    position = dcmread(path).get("ImagePositionPatient")
+    return float("-inf") if position is None else float(position[2])
 
 
 def _slice_file(paths: list[Path], slice_index: int) -> Path:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import os
-import warnings
 import zipfile
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from pydicom.filebase import DicomBytesIO
 
 from benchmarks._dicom_corpus.case import case
 from benchmarks._dicom_corpus.geometry_cases import OBLIQUE, alike
+from benchmarks._dicom_corpus.medium import make_medium
 from benchmarks._dicom_corpus.series import (
     EXPLICIT,
     IMPLICIT,
@@ -148,7 +147,8 @@ def junk_beside(folder: Path) -> VolumeTruth:
     (folder / ".DS_Store").write_bytes(b"\0\0\0\1Bud1" + bytes(500))
     (folder / "._0001.dcm").write_bytes(b"\0\5\x16\7" + bytes(4000))
     (folder / "notes.txt").write_text("slice 4 looks odd")
-    (folder / "empty.dcm").write_bytes(b"")
+    (folder / "empty.txt").write_bytes(b"")
+    (folder / "README").write_text("no slice either")
     (folder / "page.html").write_text("<html>" + "x" * 500)
     nib.Nifti1Image(np.zeros((4, 4, 4), np.float32), np.eye(4)).to_filename(folder / "scan.nii")
     nib.Nifti1Image(np.zeros((4, 4, 4), np.float32), np.eye(4)).to_filename(folder / "scan.nii.gz")
@@ -176,20 +176,12 @@ def zip_stored_without_compression(folder: Path) -> VolumeTruth:
 
 def _media(folder: Path) -> list[VolumeTruth]:
     """A CD: DICOMDIR and files named by its rules."""
-    from pydicom.fileset import FileSet
-
-    medium = FileSet()
-    truths = []
+    truths, paths = [], []
     for n in range(2):
         series = make_series(Grid(directions=OBLIQUE), seed=n, series=n).set(SeriesNumber=n + 1)
-        for path in write(series, folder / "raw" / str(n)):
-            medium.add(path)
+        paths += write(series, folder / "raw" / str(n))
         truths.append(series.truth())
-    medium.write(folder / "cd")
-    with warnings.catch_warnings():  # its temporary folder goes with it, which Python calls careless
-        warnings.simplefilter("ignore", ResourceWarning)
-        del medium
-        gc.collect()
+    make_medium(folder / "cd", paths)
     return truths
 
 

@@ -60,7 +60,7 @@ def candidates_of(headers: Sequence[Header]) -> list[Candidate]:
     headers = sorted(headers, key=lambda header: header.file.label)
     series = _merged(headers)
     if len(_patients(headers)) > 1:
-        return _finish(series, [_mixed_patients(headers)], ())
+        return _finish(series, [_mixed_patients(headers)], (), headers)
     set_aside: dict[str, list[Header]] = defaultdict(list)
     images = []
     for header in headers:
@@ -78,7 +78,7 @@ def candidates_of(headers: Sequence[Header]) -> list[Candidate]:
     elif lost:
         refusal = _refusal("damaged", f"{_named(lost, trouble)}.")
         volumes = [_Found(Part((), ()), (), None, refusal, frozenset(lost))]
-    return _finish(series, [*volumes, *found], notes)
+    return _finish(series, [*volumes, *found], notes, headers)
 
 
 def unsortable(headers: Sequence[Header]) -> Candidate:
@@ -88,7 +88,7 @@ def unsortable(headers: Sequence[Header]) -> Candidate:
     )
     planes = tuple(plane for header in headers for plane in header.planes)
     found = _Found(Part((), ()), planes, None, _refusal("damaged", text), frozenset(h.file for h in headers))
-    return replace(_finish(headers[0].series, [replace(found, planes=())], ())[0], planes=planes)
+    return replace(_finish(headers[0].series, [replace(found, planes=())], (), headers)[0], planes=planes)
 
 
 def _volumes(planes: Sequence[Plane], trouble: dict[FileRef, tuple[str, str] | None]) -> list[_Found]:
@@ -174,25 +174,30 @@ def _with_lost(found: _Found, lost: Sequence[FileRef]) -> _Found:
     return replace(found, refusal=_refusal("damaged", text))
 
 
-def _finish(series: SeriesFacts, found: Sequence[_Found], notes: Sequence[str]) -> list[Candidate]:
+def _finish(
+    series: SeriesFacts, found: Sequence[_Found], notes: Sequence[str], headers: Sequence[Header]
+) -> list[Candidate]:
     names = _distinct([one.part.name for one in found])
     stacks = Counter((_grid_of(one), one.part.scan_name) for one in found)
+    said = {header.file: header.series for header in headers}
     candidates = []
     for one, name in zip(found, names, strict=True):
+        files = sorted(one.files, key=lambda file: file.label)
         refused = one.refusal is not None and one.refusal.code in NOT_A_VOLUME
         grid = _grid_of(one)
         is_4d = grid is not None and stacks[grid, one.part.scan_name] > 1
         candidates.append(
             Candidate(
                 id=_digest(series, name),
-                series=series,
+                series=_of_files(series, [said[file] for file in files]),
                 part=name,
                 planes=one.planes,
                 stacking=one.stacking,
                 refusal=one.refusal,
                 warnings=() if refused else (*notes, *caveats_of(series, one.planes, one.stacking, one.part.caveats)),
                 stack=_digest(series, f"stack|{one.part.scan_name}|{grid}") if is_4d else "",
-                files=len(one.files),
+                files=len(files),
+                file_names=tuple(file.label for file in files),
             )
         )
     return candidates
@@ -248,6 +253,18 @@ def _merged(headers: Sequence[Header]) -> SeriesFacts:
         burned_in="YES" if "YES" in burned_in else "" if "" in burned_in else every[0].burned_in,
         lossy=any(s.lossy for s in every),
         issuer=next((s.issuer for s in every if s.issuer), ""),
+    )
+
+
+def _of_files(series: SeriesFacts, own: Sequence[SeriesFacts]) -> SeriesFacts:
+    """What one candidate's own files say of what can differ within a series UID: series number, contrast."""
+    return replace(
+        series,
+        number=next((s.number for s in own if s.number is not None), series.number),
+        sequence=next((s.sequence for s in own if s.sequence), ()),
+        repetition_time_ms=next((s.repetition_time_ms for s in own if s.repetition_time_ms is not None), None),
+        tube_kv=next((s.tube_kv for s in own if s.tube_kv is not None), None),
+        kernel=next((s.kernel for s in own if s.kernel), ""),
     )
 
 

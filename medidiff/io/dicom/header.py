@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from medidiff.errors import InputError
+from medidiff.io.dicom.contrast import contrast_facts
 from medidiff.io.dicom.dicomdir import is_dicomdir
 from medidiff.io.dicom.enhanced import has_groups, planes_of_frames
 from medidiff.io.dicom.files import HEAD_BYTES, has_dicom_start, open_file
@@ -83,10 +84,23 @@ def read_header(file: FileRef) -> Header | FileNote:
                 return FileNote(file, "not DICOM")
             stream.seek(0)
             return _parse(file, stream, head)
-    except InputError:
-        return FileNote(file, "damaged", "It cannot be opened, or not be read to its end.")
+    except InputError as error:
+        return FileNote(file, *_why_unread(file, error))
     except Exception:  # noqa: BLE001  pydicom meets damaged bytes in every way there is
         return FileNote(file, "damaged", "Its header cannot be read.")
+
+
+def _why_unread(file: FileRef, error: InputError) -> tuple[str, str]:
+    """Kind and message of a file that could not be read to its end."""
+    match error.__cause__:
+        case PermissionError():
+            return "no permission", "It may not be read."
+        case FileNotFoundError() if file.path.is_symlink():
+            return "a link that leads nowhere", ""
+        case FileNotFoundError():
+            return "listed in the DICOMDIR but not there", ""
+        case _:
+            return "damaged", "It cannot be opened, or not be read to its end."
 
 
 def _parse(file: FileRef, stream: BinaryIO, head: bytes) -> Header | FileNote:
@@ -168,6 +182,7 @@ def _series(dataset: Dataset) -> SeriesFacts:
         burned_in=text(dataset, 0x00280301).upper(),
         lossy=text(dataset, 0x00282110) == "01",
         issuer=text(dataset, 0x00100021),
+        **contrast_facts(dataset),
     )
 
 

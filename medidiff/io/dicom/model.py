@@ -133,6 +133,10 @@ class SeriesFacts:
         burned_in: BurnedInAnnotation, "YES", "NO" or "" where nobody says.
         lossy: Whether the pixels were ever compressed with loss.
         issuer: IssuerOfPatientID: two hospitals may give one number to two people.
+        sequence: Kinds of MR sequence by their codes, such as ("GR", "IR"); never a sequence's name.
+        repetition_time_ms: TR; None where nobody says.
+        tube_kv: Peak voltage of the X-ray tube.
+        kernel: Convolution kernel where it is a short code, such as "B30f"; else "".
     """
 
     series_uid: str
@@ -148,6 +152,10 @@ class SeriesFacts:
     burned_in: str
     lossy: bool
     issuer: str = ""
+    sequence: tuple[str, ...] = ()
+    repetition_time_ms: float | None = None
+    tube_kv: float | None = None
+    kernel: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,6 +236,7 @@ class Candidate:
         warnings: What to know before trusting it (burned-in text possible, MONOCHROME1, slope varies, ...).
         stack: Id shared by candidates that are one 4D scan (same grid, other time or b-value); "" where it is alone.
         files: Files it is made of.
+        file_names: Their labels, sorted.
     """
 
     id: str
@@ -239,6 +248,7 @@ class Candidate:
     warnings: tuple[str, ...] = ()
     stack: str = ""
     files: int = 0
+    file_names: tuple[str, ...] = ()
 
     @property
     def status(self) -> Status:
@@ -250,7 +260,14 @@ class Candidate:
 
 @dataclass(frozen=True)
 class FileNote:
-    """A file that is not part of any candidate, and why: "not DICOM", "damaged", "a DICOMDIR", "empty"."""
+    """A file that is not part of any candidate.
+
+    Args:
+        file: Which.
+        kind: Why: "not DICOM", "damaged", "empty", "no permission", "listed in the DICOMDIR but not there",
+            "a link that leads nowhere", "a DICOMDIR".
+        message: More about it, without patient data.
+    """
 
     file: FileRef
     kind: str

@@ -9,6 +9,7 @@ from pathlib import Path
 from medidiff.io.dicom.files import find_files
 from medidiff.io.dicom.group import candidates_of, group_series, unsortable
 from medidiff.io.dicom.header import Header, read_header
+from medidiff.io.dicom.lost import LostSlices, without_shells
 from medidiff.io.dicom.model import Candidate, DicomScan, FileNote, FileRef
 from medidiff.io.identity.redact import redact_path
 from medidiff.io.identity.salvage import salvage_from
@@ -44,9 +45,11 @@ def scan_dicom(root: Path, *, progress: Callable[[int, int], None] | None = None
             progress(count, len(files))
     identifiers = frozenset[str]().union(*(header.identifiers for header in headers))
     identifiers |= frozenset[str]().union(*(salvage_from(note.file) for note in notes if note.kind == "damaged"))
+    headers, notes = without_shells(headers, notes)
     if not keep_ids:
         headers, notes = _redacted(headers, notes, identifiers)
-    candidates = [candidate for series in group_series(headers) for candidate in _candidates(series)]
+    lost = LostSlices(headers, notes)
+    candidates = [candidate for series in group_series(headers) for candidate in lost.judge(_candidates(series))]
     return DicomScan(root, _ordered(candidates), tuple(notes), len(files), identifiers)
 
 

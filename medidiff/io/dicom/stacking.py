@@ -190,9 +190,11 @@ def _gap_refusal(along_mm: np.ndarray, stacking: Stacking, step_mm: float) -> Re
     message = (
         f"{count} {what} of {stacking.shape[2]}: at {places} mm along the normal, slices being {step_mm:.4g} mm apart."
     )
+    options = "--fill-gaps generate"
     if stacking.tilt_deg:
         message += f" The gantry was also tilted, by {stacking.tilt_deg:.2f} degrees."
-    return Refusal("gap", message, "Get the missing files, or let --fill-gaps generate these slices (flagged as such).")
+        options = "--fill-gaps --resample-tilt straighten the stack and generate"
+    return Refusal("gap", message, f"Get the missing files, or let {options} these slices (flagged as such).")
 
 
 def _duplicate_refusal(along_mm: np.ndarray, same: np.ndarray) -> Refusal:

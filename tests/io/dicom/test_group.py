@@ -1,4 +1,5 @@
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -150,3 +151,17 @@ def test_clusters_do_not_depend_on_order(values: list[float], random: Any) -> No
     for a in values:
         for b in values:
             assert first[a] == first[b] or abs(a - b) > 0.5
+
+
+def test_each_volume_keeps_the_number_and_contrast_of_its_own_files() -> None:
+    """Two series numbers under one series UID, as some exports have it."""
+    headers = []
+    for number, echo_ms in ((202, 4.9), (501, 9.8)):
+        own = replace(series(), number=number, repetition_time_ms=10.0 * number, sequence=("GR",))
+        headers += [Header(p.file, own, (p,), None, frozenset()) for p in planes.column(HEIGHTS, echo_time_ms=echo_ms)]
+    found = candidates_of(headers)
+    assert [(c.series.number, c.series.repetition_time_ms) for c in found] == [(202, 2020.0), (501, 5010.0)]
+    assert [c.file_names for c in found] == [
+        tuple(sorted(h.file.label for h in headers if h.series.number == number)) for number in (202, 501)
+    ]
+    assert len({c.id for c in found}) == 2
