@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from medidiff.cli.options import JsonOption, OverwriteOption
-from medidiff.cli.outcome import Failure, emit_json, say, stop, verb, warn
+from medidiff.cli.outcome import Failure, emit_json, failure_of, say, stop, verb, warn
 from medidiff.cli.progress import counted
-from medidiff.errors import InputError, UsageError
+from medidiff.errors import InputError, MedidiffError, UsageError
 
 if TYPE_CHECKING:
     from medidiff.cli.scan_listing import Listing
@@ -57,7 +57,12 @@ def scan(
 
     if table is not None:
         check_table(table, overwrite)
-    listing = _look(folder, keep_ids)
+    try:
+        listing = _look(folder, keep_ids)
+    except MedidiffError as error:
+        from medidiff.cli.scan_listing import Listing
+
+        stop(failure_of(error), as_json, {**Listing(str(folder), None).to_dict(), "table": None})
     told = {"status": "done", "exit_code": 0, **listing.to_dict(), "table": None}
     if not as_json:
         typer.echo("\n".join(lines_of(listing)))

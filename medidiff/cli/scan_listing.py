@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medidiff.cli.scan_nifti import NiftiEntry
+from medidiff.io.dicom.contrast import times_ms
 from medidiff.io.dicom.model import Candidate, DicomScan, FileNote
 
 if TYPE_CHECKING:
@@ -37,9 +38,13 @@ class Listing:
     identifiers: frozenset[str] = field(default=frozenset(), repr=False)
     ordinals: dict[str, tuple[int, int]] = field(init=False, repr=False)
     """Patient and study of each candidate, counted from 1, by its id. No key is needed to count."""
+    stacks: Counter[str] = field(init=False, repr=False)
+    """How many volumes that can be read each 4D scan has, by its id."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ordinals", _count_up(self.candidates))
+        stacks = Counter(one.stack for one in self.candidates if one.stack and one.status == "volume")
+        object.__setattr__(self, "stacks", stacks)
 
     @property
     def candidates(self) -> Sequence[Candidate]:
@@ -103,12 +108,21 @@ class Listing:
         said: dict[str, list[str]] = {}
         for one in self.candidates:
             for text in one.warnings if one.status != "not a volume" else ():
-                said.setdefault(text, []).append(one.id)
+                said.setdefault(text, []).append(self.listed_id(one))
         return [f"{some(ids, _NAMED_IDS)}: {text}" for text, ids in said.items()]
+
+    def frames(self, one: Candidate) -> int:
+        """Volumes of the 4D scan that a candidate belongs to, as far as they can be read; 1 where it stands alone."""
+        return max(1, self.stacks[one.stack]) if one.status == "volume" and one.stack else 1
+
+    def listed_id(self, one: Candidate) -> str:
+        """The id of the line that shows a candidate: for the volumes of a 4D scan that of the whole."""
+        return one.stack if self.frames(one) > 1 else one.id
 
     def _candidate(self, one: Candidate) -> dict[str, Any]:
         patient, study = self.ordinals[one.id]
         grid = one.stacking
+        echo_ms, inversion_ms = times_ms(one)
         told: dict[str, Any] = {
             "id": one.id,
             "status": one.status,
@@ -118,9 +132,16 @@ class Listing:
             "modality": self.safe(one.series.modality),
             "body_part": self.safe(one.series.body_part),
             "manufacturer": self.safe(one.series.manufacturer),
+            "sequence": list(one.series.sequence),
+            "repetition_time_ms": one.series.repetition_time_ms,
+            "echo_time_ms": echo_ms,
+            "inversion_time_ms": inversion_ms,
+            "tube_kv": one.series.tube_kv,
+            "kernel": self.safe(one.series.kernel),
             "part": self.safe(one.part),
             "stack": one.stack,
             "files": one.files,
+            "file_names": [self.safe(name) for name in one.file_names],
             "slices": len(one.planes),
             "plane": plane_of(one) or None,
             "shape": list(grid.shape) if grid else None,

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from medidiff.cli.scan_listing import Listing, plane_of, some, spacing_of
 from medidiff.cli.scan_nifti import NiftiEntry
+from medidiff.io.dicom.contrast import contrast_of
 from medidiff.io.dicom.model import REFUSALS, Candidate
 
 _COLUMNS = 100
@@ -52,15 +53,14 @@ def _who(one: Candidate, listing: Listing) -> str:
 def _table(group: Sequence[Candidate], listing: Listing) -> tuple[list[Row], list[str]]:
     """Rows, and what stands below each. The frames of a 4D scan, which can be hundreds, are one row."""
     shown = [one for one in group if one.status != "not a volume"]
-    frames = Counter(one.stack for one in shown if one.stack and one.status == "volume")
     rows: list[Row] = []
     below: list[str] = []
     told: set[str] = set()
     for one in shown:
-        together = one.stack if one.status == "volume" and frames[one.stack] > 1 else one.id
-        if together not in told:
-            told.add(together)
-            row, left_over = _row(one, together, frames[together], listing)
+        own_id = listing.listed_id(one)
+        if own_id not in told:
+            told.add(own_id)
+            row, left_over = _row(one, own_id, listing.frames(one), listing)
             rows.append(row)
             below.append(" ".join(filter(None, [left_over, str(one.refusal) if one.refusal else ""])))
     return rows, below
@@ -70,12 +70,13 @@ def _row(one: Candidate, own_id: str, frames: int, listing: Listing) -> tuple[Ro
     """The row, and what of it is too long to stand in it."""
     first = " ".join(filter(None, (one.series.modality or "?", one.series.body_part)))
     part = f"4D, {frames} volumes" if frames > 1 else one.part
-    words = [first, part, one.series.description if listing.keep_ids else ""]
-    what, left_over = [listing.safe(", ".join(filter(None, some))) for some in (words, words[1:])]
-    if len(what) <= _WIDEST_CELL:
-        left_over = ""
-    else:
-        what = listing.safe(first)[:_WIDEST_CELL]
+    contrast = contrast_of(one)
+    more = [part, one.series.description if listing.keep_ids else ""]
+    named = " ".join(filter(None, (first, contrast)))
+    ways = (([named, *more], []), ([named], more), ([first], [contrast, *more]))
+    told = [tuple(listing.safe(", ".join(filter(None, words))) for words in way) for way in ways]
+    what, left_over = next((way for way in told if len(way[0]) <= _WIDEST_CELL), told[-1])
+    what = what[:_WIDEST_CELL]
     columns, rows, slices = one.stacking.shape if one.stacking else _of_planes(one)
     row = (
         own_id,

@@ -177,6 +177,31 @@ def test_where_there_is_nothing(kind: str, tmp_path: Path, run: Run) -> None:
     assert run("scan", folder, "--json").json["exit_code"] == 3
 
 
+def test_the_json_object_has_the_same_keys_whatever_came_out(planted: Planted, tmp_path: Path, run: Run) -> None:
+    (tmp_path / "empty").mkdir()
+    good = run("scan", planted.folder, "--json").json
+    for folder in (tmp_path / "empty", tmp_path / "absent"):
+        bad = run("scan", folder, "--json").json
+        assert bad.keys() == good.keys() | {"error"}
+        assert (bad["candidates"], bad["nifti"], bad["other_files"], bad["files"]) == ([], [], [], 0)
+
+
+def test_files_are_named_in_json(planted: Planted, run: Run) -> None:
+    (one,) = run("scan", planted.folder, "--json").json["candidates"]
+    assert one["file_names"] == [f"[id]/[id]-[id]/[id]_{index}" for index in range(5)]
+
+
+def test_a_lost_slice_is_told(tmp_path: Path, run: Run) -> None:
+    planted = plant(tmp_path / "in")
+    next(planted.folder.rglob("*_4")).write_bytes(b"")
+    done = run("scan", planted.folder)
+    assert done.code == 3
+    text = " ".join(done.out.split())
+    assert "may be a slice of it: [id]/[id]-[id]/[id]_4 (empty). Get it again" in text
+    assert "1 other file, empty:" in text
+    assert "Patient 2" not in text
+
+
 def test_usage(planted: Planted, tmp_path: Path, run: Run) -> None:
     run("scan", planted.folder, "--phi", "--table", tmp_path / "x.tsv").failed_cleanly(2, "--phi and --table")
     run("scan", planted.folder, "--overwrite").failed_cleanly(2, "--overwrite: is for --table")

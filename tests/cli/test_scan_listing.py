@@ -160,3 +160,40 @@ def test_some_of_a_list() -> None:
     assert some([], 2) == ""
     assert some(["a", "b", "a"], 2) == "a, b"
     assert some("abcd", 2) == "a, b and 2 more"
+
+
+CONTRAST = replace(SERIES, sequence=("GR", "IR"), repetition_time_ms=1900.0)
+
+
+def echo(one: Candidate, echo_ms: float) -> Candidate:
+    planes = tuple(replace(p, facts=replace(p.facts, echo_time_ms=echo_ms)) for p in one.planes)
+    return replace(one, planes=planes)
+
+
+def test_contrasts_are_told_apart() -> None:
+    short = replace(SERIES, body_part="", sequence=("SE",), repetition_time_ms=500.0)
+    lines = lines_of(listing(echo(candidate("0a1b2c3d", short), 9.5), echo(candidate("0a1b2c3e", CONTRAST), 2.26)))
+    rows = [line.split("  ")[3].strip() for line in lines if "0a1b2c3" in line]
+    assert [" ".join(line.split()[2:8]) for line in lines if "0a1b2c3d" in line] == ["MR SE TR 500 TE 9.5"]
+    assert len(rows) == 2
+    assert "      GR/IR TR 1900 TE 2.26." in lines
+    told = listing(echo(candidate("0a1b2c3e", CONTRAST), 2.26)).to_dict()["candidates"][0]
+    said = {key: told[key] for key in ("sequence", "repetition_time_ms", "echo_time_ms", "inversion_time_ms")}
+    assert said == {
+        "sequence": ["GR", "IR"],
+        "repetition_time_ms": 1900.0,
+        "echo_time_ms": 2.26,
+        "inversion_time_ms": None,
+    }
+    assert (told["tube_kv"], told["kernel"]) == (None, "")
+
+
+def test_files_of_a_candidate_are_named_without_the_patient() -> None:
+    told = listing(candidate("0a1b2c3d", file_names=("ZQ1/a.dcm", "b.dcm"))).to_dict()["candidates"][0]
+    assert told["file_names"] == ["[id]/a.dcm", "b.dcm"]
+
+
+def test_warnings_of_a_4d_scan_name_the_id_that_is_listed() -> None:
+    frames = [candidate(f"{i:08x}", stack="77aa0011", warnings=("look out",)) for i in range(3)]
+    assert listing(*frames).warnings() == ["77aa0011: look out"]
+    assert listing(frames[0]).warnings() == ["00000000: look out"]

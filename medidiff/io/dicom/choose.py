@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from medidiff.errors import InputError, UsageError
+from medidiff.io.dicom.contrast import contrast_of
 from medidiff.io.dicom.model import Candidate, DicomScan
 
 _LISTED = 40
@@ -38,13 +39,14 @@ def choose(scan: DicomScan, wanted: str | None) -> Candidate:
 
 
 def listing(candidates: Iterable[Candidate]) -> str:
-    """One line a candidate: id, modality, series number, slices, part, why refused; nothing of a patient."""
+    """One line a candidate: id, modality, series number, slices, contrast, part, why refused; nothing of a patient."""
     lines = []
     for c in candidates:
         series = "no series number" if c.series.number is None else f"series {c.series.number}"
         slices = f"{len(c.planes)} slice{'s' * (len(c.planes) != 1)}"
         state = "" if c.refusal is None else f"({c.status}: {c.refusal.code})"
-        lines.append("  ".join(filter(None, (c.id, c.series.modality, series, slices, c.part, state))))
+        words = (c.id, c.series.modality, series, slices, contrast_of(c), c.part, state)
+        lines.append("  ".join(filter(None, words)))
     more = len(lines) - _LISTED
     return "\n".join(lines[:_LISTED] + [f"and {more} more"] * (more > 0))
 
@@ -53,6 +55,7 @@ def _named(scan: DicomScan, wanted: str) -> Candidate:
     """By id first: eight digits could be a series number too."""
     for match in (
         [c for c in scan.candidates if c.id == wanted.lower()],
+        [c for c in scan.candidates if c.stack and c.stack == wanted.lower()],
         [c for c in scan.candidates if wanted and c.series.series_uid == wanted],
         [c for c in scan.candidates if c.series.number is not None and str(c.series.number) == wanted],
     ):

@@ -58,11 +58,11 @@ def contrast_of(candidate: Candidate) -> str:
     words = []
     if series.modality == "MR":
         words.append("/".join(series.sequence))
-        words.append(f"TR {series.repetition_time_ms:.4g}" if series.repetition_time_ms else "")
-        words.append(f"TE {echo_ms:.4g}" if echo_ms and "echo" not in candidate.part else "")
-        words.append(f"TI {inversion_ms:.4g}" if inversion_ms and "inversion" not in candidate.part else "")
+        words.append(f"TR {series.repetition_time_ms:.5g}" if series.repetition_time_ms else "")
+        words.append(f"TE {echo_ms:.5g}" if echo_ms and "echo" not in candidate.part else "")
+        words.append(f"TI {inversion_ms:.5g}" if inversion_ms and "inversion" not in candidate.part else "")
     elif series.modality == "CT":
-        words += [f"{series.tube_kv:.4g} kV" if series.tube_kv else "", series.kernel]
+        words += [f"{series.tube_kv:.5g} kV" if series.tube_kv else "", series.kernel]
     return " ".join(filter(None, words))
 
 

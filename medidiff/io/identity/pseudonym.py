@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import re
 import secrets
 from pathlib import Path
 from typing import Literal
 
 from medidiff.errors import InputError
 from medidiff.io.identity.home import home_folder, only_one_process, private_folder, write_private
-from medidiff.io.identity.lookup import remember
+from medidiff.io.identity.lookup import read_table, remember
 
 KEY_FILE = "pseudonym.key"
 Split = Literal["train", "val", "holdout"]
@@ -23,6 +24,7 @@ Split = Literal["train", "val", "holdout"]
 _KEY_BYTES = 32
 _SYMBOLS = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: nothing that looks like something else
 _LENGTH = 10  # 50 bits: among 100 000 patients two get the same with a probability of 4 in a million
+_PSEUDONYM = re.compile(rf"p-[{_SYMBOLS}]{{{_LENGTH}}}")
 _TRAIN, _TRAIN_OR_VAL = 0.6, 0.7
 
 
@@ -30,7 +32,8 @@ def pseudonym(patient_id: str, *, issuer: str = "", study_uid: str = "") -> str:
     """What a patient is called wherever something is written, such as "p-7f3k2m9q4d".
 
     The same for the same patient, as long as the key in `home_folder()` stays; the lookup table there says who it is.
-    Spaces around a patient id mean nothing, its case does (DICOM PS3.5, value representation LO).
+    Spaces around a patient id mean nothing, its case does (DICOM PS3.5, value representation LO). A patient id that is a
+    pseudonym of this very site, in a series that `--deidentify` wrote, is the pseudonym: the person stays the same one.
 
     Args:
         patient_id: PatientID as in the file.
@@ -43,6 +46,8 @@ def pseudonym(patient_id: str, *, issuer: str = "", study_uid: str = "") -> str:
         OutputError: The key or the lookup table cannot be written.
     """
     patient_id, issuer, study_uid = (_significant(text) for text in (patient_id, issuer, study_uid))
+    if _PSEUDONYM.fullmatch(patient_id) and patient_id in read_table():
+        return patient_id
     if patient_id:
         name = _pseudonym("patient", issuer, patient_id)
         remember(name, patient_id, issuer)

@@ -61,6 +61,17 @@ def test_the_same_patient_another_key_another_name(folder: Path, monkeypatch: py
     assert pseudonym("12345678") != first
 
 
+def test_the_pseudonym_of_a_pseudonym_of_this_site_is_itself(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A de-identified series that is read again is of the same person, on the same side of a split."""
+    first = pseudonym("12345678", issuer="north")
+    assert pseudonym(first) == pseudonym(f" {first} ", issuer="south") == first
+    assert coin(pseudonym(first)) == coin(first)
+    assert read_table() == {first: ("12345678", "north")}
+    assert pseudonym("p-0123456789") != "p-0123456789"  # of its form, but nobody's here
+    monkeypatch.setenv("MEDIDIFF_HOME", str(folder.with_name("other")))
+    assert pseudonym(first) != first
+
+
 def test_padding_means_nothing_case_and_issuer_do(folder: Path) -> None:
     same = {pseudonym(i) for i in ("AB 1", " AB 1", "AB 1  ", "AB 1\0", "AB 1 \n")}
     assert len(same) == 1
