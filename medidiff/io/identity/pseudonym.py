@@ -32,8 +32,8 @@ def pseudonym(patient_id: str, *, issuer: str = "", study_uid: str = "") -> str:
     """What a patient is called wherever something is written, such as "p-7f3k2m9q4d".
 
     The same for the same patient, as long as the key in `home_folder()` stays; the lookup table there says who it is.
-    Spaces around a patient id mean nothing, its case does (DICOM PS3.5, value representation LO). A patient id that is a
-    pseudonym of this very site, in a series that `--deidentify` wrote, is the pseudonym: the person stays the same one.
+    Spaces around a patient id mean nothing, its case does (DICOM PS3.5, value representation LO). A patient id that is
+    a pseudonym of this very site, in a series that `--deidentify` wrote, stays: the person is the same one.
 
     Args:
         patient_id: PatientID as in the file.

@@ -32,5 +32,5 @@ def test_each_is_found_by_its_own_number() -> None:
 
 def test_the_id_of_a_4d_scan_lists_its_volumes() -> None:
     frames = [replace(ONE, stack="77aa0011"), replace(OTHER, stack="77aa0011")]
-    with pytest.raises(UsageError, match="series 77aa0011: 2 volumes: give one of these ids(.|\n)*00000002"):
+    with pytest.raises(UsageError, match=r"series 77aa0011: 2 volumes: give one of these ids(.|\n)*00000002"):
         choose(found(*frames), "77aa0011")
