@@ -15,11 +15,12 @@ from medidiff.cli.entries import Entry
 from medidiff.cli.finer import put_slices_between
 from medidiff.cli.input_choice import InputChoice
 from medidiff.cli.jobs import Job, check_collisions
+from medidiff.cli.like import Like
 from medidiff.cli.outcome import failure_of, is_out_of_memory, say, warn
 from medidiff.cli.output_choice import OutputChoice
 from medidiff.cli.progress import Progress
 from medidiff.cli.sidecar import difference, is_whole, make_request, read_record
-from medidiff.cli.sources import Source
+from medidiff.cli.sources import NiftiSource, Source
 from medidiff.cli.task import Task
 from medidiff.cli.write import planned_outputs, write_outputs
 from medidiff.cli.write_dicom import check_for_dicom
@@ -51,6 +52,7 @@ class Batch:
         given: What was said about the input.
         wanted: What was said about the output.
         aside: What was found with the scans and is not worked on.
+        like: The DICOM series that the scans came from.
     """
 
     task: Task
@@ -61,6 +63,7 @@ class Batch:
     given: InputChoice = field(default_factory=InputChoice, kw_only=True)
     wanted: OutputChoice = field(default_factory=OutputChoice, kw_only=True)
     aside: Sequence[Aside] = field(default=(), kw_only=True)
+    like: Like | None = field(default=None, kw_only=True)
     entries: list[Entry] = field(default_factory=list, init=False)
     """What became of the scans so far."""
     at_work: list[Job] = field(default_factory=list, init=False)
@@ -97,7 +100,7 @@ class Batch:
             if not self.folder:
                 raise
             failure = failure_of(error)
-            _warn_of(job, failure.message)
+            say(f"failed: {_about(job, failure.message)}")
             return Entry.of(job, "failed", failure=failure)
 
     def _work(self, job: Job) -> Entry:
@@ -106,17 +109,19 @@ class Batch:
             first = next(scans)
             if self.dry_run:
                 warnings = [*job.source.warnings, *first.notes, *self.task.foresee(first.volume, first.missing)]
-                entry = Entry.of(job, "would be done", warnings=warnings)
+                entry = Entry.of(job, "checked", warnings=warnings)
             else:
                 scans = itertools.chain([first], scans)
-                record = write_outputs(job, self.task, scans, self._request(job), self.wanted)
+                record = write_outputs(job, self.task, scans, self._request(job), self.wanted, self.like)
                 entry = Entry.of(job, record["status"], record=record, warnings=record["result"]["warnings"])
         for text in entry.warnings:
-            _warn_of(job, text)
+            warn(_about(job, text))
         return entry
 
     def _checked(self, job: Job) -> Iterator[Assembled]:
         for scan in job.source.scans():
+            if self.like is not None:
+                self.like.check(scan.volume, job.source.label)
             if self.given.target_spacing_mm is not None:
                 scan = put_slices_between(scan, self.given.target_spacing_mm)
             # With the label as its name: a message names the file, not only the scan.
@@ -128,6 +133,10 @@ class Batch:
 
     def _request(self, job: Job) -> dict[str, Any]:
         settings = {**self.task.settings, **self.given.settings(), **self.wanted.settings()}
+        if self.like is not None:
+            settings["like"] = self.like.source.candidate.id
+        if isinstance(job.source, NiftiSource) and job.source.frame is not None:
+            settings["frame"] = job.source.frame
         return make_request(self.task.name, job.source.sha256(), self.task.prior, settings)
 
     def _existing(self) -> dict[Path, dict[str, Any]]:
@@ -178,9 +187,9 @@ def _naming(source: Source) -> Iterator[None]:
         raise RuntimeError(f"{type(error).__name__} with {source.label}") from error
 
 
-def _warn_of(job: Job, text: str) -> None:
-    """A warning that names its scan once."""
-    warn(text if job.source.name in text else f"{job.source.name}: {text}")
+def _about(job: Job, text: str) -> str:
+    """A text that names its scan once."""
+    return text if job.source.name in text else f"{job.source.name}: {text}"
 
 
 def _set_aside(one: Aside) -> Entry:
@@ -190,5 +199,5 @@ def _set_aside(one: Aside) -> Entry:
         say(entry.line())
         return entry
     failure = failure_of(one.error)
-    warn(failure.message)
+    say(f"failed: {failure.message}")
     return Entry(one.label, one.label, "failed", failure=failure)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from medidiff.cli.input_choice import InputChoice
-from medidiff.cli.sources import NiftiSource
+from medidiff.cli.sources import NiftiSource, framed
 from medidiff.io.bids import BidsScan, find_scans, inherited_gradients, inherited_sidecar
-from medidiff.io.bids_derivatives import derivative_path, derivative_sidecar, desc_of
+from medidiff.io.bids_derivatives import derivative_path, derivative_sidecar, desc_of, source_link
 from medidiff.io.gradients import Carried, carry_gradients
 from medidiff.io.json_sidecar import Sidecar
 
-_DONE = {"denoise": "denoised", "convert": "converted"}
+DONE = {"denoise": "denoised", "convert": "converted"}
 
 
 @dataclass(frozen=True)
@@ -25,10 +24,12 @@ class BidsSource(NiftiSource):
     Args:
         scan: What they say.
         desc: The desc- label of its output.
+        linked: The derivative dataset says where the scan's dataset lies, so that it can be named by a BIDS URI.
     """
 
     scan: BidsScan | None = None
     desc: str = "denoised"
+    linked: bool = False
 
     @property
     def bids(self) -> BidsScan:
@@ -40,21 +41,16 @@ class BidsSource(NiftiSource):
     @property
     def name(self) -> str:
         """The path below the dataset."""
-        return self.bids.name
+        return f"{self.bids.name}{self._which}"
 
     @property
     def output_name(self) -> str:
         """The path below the derivative dataset."""
-        return derivative_path(self.bids, Path(), self.desc).as_posix()
+        return framed(derivative_path(self.bids, Path(), self.desc).as_posix(), self.frame)
 
     def beside(self, stem: str, kind: str) -> str:
         """What another output is called: BIDS tells them apart by desc-."""
         return derivative_path(self.bids, Path(), desc_of(kind, self.desc), "").name
-
-    @property
-    def warnings(self) -> Sequence[str]:
-        """Which of its JSON files were not read."""
-        return self._sidecar.warnings
 
     @functools.cached_property
     def _sidecar(self) -> Sidecar:
@@ -71,22 +67,25 @@ class BidsSource(NiftiSource):
 
     def facts(self) -> dict[str, Any]:
         """What its JSON files say that may travel, and what BIDS wants said of a derivative."""
-        return derivative_sidecar(self.bids, f"{self.desc.capitalize()} by medidiff", self._sidecar.values)
+        done = f"{self.desc.capitalize()} by medidiff"
+        return derivative_sidecar(self.bids, done, self._sidecar.values, linked=self.linked)
 
 
-def bids_sources(root: Path, choice: InputChoice, verb: str) -> tuple[BidsSource, ...]:
+def bids_sources(root: Path, choice: InputChoice, verb: str, output: Path) -> tuple[BidsSource, ...]:
     """The scans of a dataset.
 
     Args:
         root: The dataset.
         choice: Which participants.
         verb: What will be done.
+        output: The derivative dataset.
 
     Raises:
         UsageError: No such participant.
         InputError: No scan.
     """
+    linked = source_link(output, root) is not None
     return tuple(
-        BidsSource(scan.path, choice.modality or scan.modality, choice.four_d, scan, _DONE.get(verb, verb))
+        BidsSource(scan.path, choice.modality or scan.modality, choice.four_d, scan, DONE.get(verb, verb), linked)
         for scan in find_scans(root, choice.participants)
     )

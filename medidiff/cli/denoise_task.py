@@ -123,5 +123,6 @@ class DenoiseTask:
             shifts=self.shifts,
             **self.machine.arguments(),
         )
+        self.noise.explain(volume, result.figures)
         result.warnings[:0] = self.choice.modality_warnings(volume.modality)
         return result

@@ -28,14 +28,12 @@ class DicomSource:
         candidates: One, or the frames of a 4D scan in order.
         choice: What was said about the input.
         new_number: Series number for a series made from it, which its study does not have yet.
-        caveats: What to know before trusting it, besides the candidates' own warnings.
         taken: Series numbers that its study has, or will have once every series of it was worked on.
     """
 
     candidates: tuple[Candidate, ...]
     choice: InputChoice
     new_number: int = 1
-    caveats: tuple[str, ...] = ()
     taken: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
@@ -101,7 +99,7 @@ class DicomSource:
     @property
     def warnings(self) -> Sequence[str]:
         """What was noticed when the headers were read."""
-        return list(dict.fromkeys([*self.caveats, *(text for one in self.candidates for text in one.warnings)]))
+        return list(dict.fromkeys(text for one in self.candidates for text in one.warnings))
 
     def sha256(self) -> str:
         """Hash over the files' hashes, in whatever folder and under whatever names they lie."""

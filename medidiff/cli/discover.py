@@ -53,7 +53,9 @@ class Found:
     identifiers: frozenset[str] = field(default=frozenset(), repr=False)
 
 
-def discover(root: Path, choice: InputChoice | None = None, verb: str = "", apart: bool = False) -> Found:
+def discover(
+    root: Path, choice: InputChoice | None = None, verb: str = "", apart: bool = False, output: str = ""
+) -> Found:
     """Find out what IN holds and which of it is meant.
 
     Args:
@@ -61,6 +63,7 @@ def discover(root: Path, choice: InputChoice | None = None, verb: str = "", apar
         choice: What was said about the input.
         verb: What will be done; names the outputs of a BIDS dataset.
         apart: The frames of a 4D DICOM scan become scans of their own.
+        output: OUT, as it was written.
 
     Raises:
         InputError: It is missing, or there is no scan in it.
@@ -72,7 +75,7 @@ def discover(root: Path, choice: InputChoice | None = None, verb: str = "", apar
         raise InputError(f"{root}: no such file or folder.")
     if root.is_dir() and is_bids(root):
         _refuse_dicom_options(choice, "a BIDS dataset")
-        return Found("bids", root, bids_sources(root, choice, verb), many=True)
+        return Found("bids", root, bids_sources(root, choice, verb, Path(output)), many=True)
     if choice.participants:
         raise UsageError("--participant-label: is for a BIDS dataset (a folder with dataset_description.json).")
     if root.is_dir():
@@ -98,8 +101,9 @@ def _folder(root: Path, choice: InputChoice, apart: bool) -> Found:
     dicom = looks_like_dicom(root)
     if scans and dicom:
         raise UsageError(
-            f"IN: holds {len(scans)} NIfTI files and DICOM too, so it is not clear what is meant. Give the NIfTI "
-            "files or the DICOM files in a folder of their own."
+            f"IN: holds {plural(len(scans), 'NIfTI file')} and DICOM too, so it is not clear what is meant. Give one "
+            "NIfTI file, or move the NIfTI files to a folder of their own: in subfolders they are left alone, and "
+            "the DICOM is taken."
         )
     if dicom:
         return _dicom(root, choice, apart)
@@ -119,8 +123,13 @@ def _dicom(root: Path, choice: InputChoice, apart: bool) -> Found:
 
 def _refuse_dicom_options(choice: InputChoice, what: str) -> None:
     for option, given in (
-        ("--series", choice.series is not None), ("--resample-tilt", choice.resample_tilt),
+        ("--series", choice.series is not None), ("--all", choice.every), ("--resample-tilt", choice.resample_tilt),
         ("--fill-gaps", choice.fill_gaps),
     ):  # fmt: skip
         if given:
             raise UsageError(f"{option}: is for DICOM; IN is {what}. Leave it out.")
+
+
+def plural(count: int, noun: str) -> str:
+    """ "1 file", "2 files"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

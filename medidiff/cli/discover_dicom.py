@@ -4,27 +4,29 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from medidiff.cli.dicom_source import DicomSource
-from medidiff.cli.discover import Aside, Found
+from medidiff.cli.discover import Aside, Found, plural
 from medidiff.cli.input_choice import InputChoice
 from medidiff.cli.progress import counted
 from medidiff.errors import InputError, MedidiffError, UsageError
-from medidiff.io.dicom.model import Candidate, DicomScan, FileRef
+from medidiff.io.dicom.model import Candidate, DicomScan
 from medidiff.io.dicom.read import refusal_error, volume_name
+from medidiff.io.identity.redact import redact_path
 
 _MOST_LISTED = 40
 _LARGEST_NUMBER, _HIGH_NUMBER = 2**31 - 10_000, 9001  # an IS holds 2^31 - 1
 
 
-def discover_dicom(root: Path, choice: InputChoice, apart: bool = False) -> Found:
+def discover_dicom(root: Path, choice: InputChoice, apart: bool = False, option: str = "") -> Found:
     """Scan a tree, a zip, a DICOMDIR or a file, and choose.
 
     Args:
         root: IN.
         choice: What was said about it.
         apart: The frames of a 4D scan become scans of their own, as DICOM series are.
+        option: What messages put before the folder's name, where it is not IN.
 
     Raises:
         UsageError: Several volumes and none chosen, or a choice that names none or several.
@@ -35,15 +37,16 @@ def discover_dicom(root: Path, choice: InputChoice, apart: bool = False) -> Foun
 
     with counted("headers") as progress:
         scan = scan_dicom(root, progress=progress, keep_ids=choice.keep_ids)
-    groups, numbers = _groups(scan.candidates, choice), _new_numbers(scan)
+    where = option + (root.name if choice.keep_ids else redact_path(root.name, scan.identifiers) or "IN")
+    groups, (numbers, used) = _groups(scan.candidates, choice), _new_numbers(scan)
     if not groups:
-        raise InputError(f"IN: no DICOM volume in it. {_counted(scan)}")
+        raise InputError(f"{where}: no DICOM volume in it. {_counted(scan)}")
     if choice.every:
         chosen, rest = groups, []
     elif choice.series is not None:
         chosen, rest = [_named(groups, choice)], []
     else:
-        only = _only(scan, groups, choice)
+        only = _only(scan, groups, choice, where, "" if option else ", --all every one")
         chosen, rest = [only], [group for group in groups if group is not only]
     sources: list[DicomSource] = []
     aside = [_aside(group, choice) for group in rest]
@@ -55,10 +58,10 @@ def discover_dicom(root: Path, choice: InputChoice, apart: bool = False) -> Foun
             aside.append(_aside(group, choice))
             continue
         frames = [(one,) for one in group] if apart else [tuple(group)]
-        beside = _damaged_beside(scan, group)
-        sources += [DicomSource(frame, choice, numbers[frame[0].id], beside) for frame in frames]
+        taken = frozenset(used[group[0].series.study_uid])
+        sources += [DicomSource(frame, choice, numbers[frame[0].id], taken) for frame in frames]
     if not sources and not any(one.error for one in aside):
-        raise InputError(f"IN: no DICOM volume in it. {_counted(scan)}")
+        raise InputError(f"{where}: no DICOM volume in it. {_counted(scan)}")
     many = choice.every or len(sources) > 1
     return Found("dicom", root, tuple(sources), many, tuple(aside), scan.identifiers)
 
@@ -72,17 +75,19 @@ def _groups(candidates: Iterable[Candidate], choice: InputChoice) -> list[list[C
     return list(groups.values())
 
 
-def _only(scan: DicomScan, groups: Sequence[list[Candidate]], choice: InputChoice) -> list[Candidate]:
+def _only(
+    scan: DicomScan, groups: Sequence[list[Candidate]], choice: InputChoice, where: str, or_all: str
+) -> list[Candidate]:
     """The only volume; a broken one beside it could be the one that is meant, so then the person is asked."""
     volumes = [group for group in groups if group[0].status != "not a volume"]
     if len(volumes) == 1:
         return volumes[0]
     if not volumes:
-        reasons = sorted({one.refusal.message for group in groups for one in group if one.refusal})
+        reasons = sorted({one.refusal.message.rstrip(".") for group in groups for one in group if one.refusal})
         said = f" What is there: {'; '.join(reasons[:5])}." if reasons else ""
-        raise InputError(f"IN: no DICOM volume in it.{said} {_counted(scan)}")
+        raise InputError(f"{where}: no DICOM volume in it.{said} {_counted(scan)}")
     raise UsageError(
-        f"IN: holds {len(volumes)} DICOM volumes. --series ID takes one, --all every one:\n{_listed(volumes, choice)}"
+        f"{where}: holds {len(volumes)} DICOM volumes. --series ID takes one{or_all}:\n{_listed(volumes, choice)}"
     )
 
 
@@ -135,8 +140,10 @@ def _aside(group: Sequence[Candidate], choice: InputChoice) -> Aside:
     return Aside(volume_name(first), "", _error(group, choice))
 
 
-def _new_numbers(scan: DicomScan) -> dict[str, int]:
-    """For each candidate the number of a series made from it: new in its study, and the same in every run."""
+def _new_numbers(scan: DicomScan) -> tuple[dict[str, int], dict[str, set[int]]]:
+    """For each candidate the number of a series made from it, new in its study and the same in every run; and by study
+    all numbers that are taken then.
+    """
     numbers: dict[str, int] = {}
     used: dict[str, set[int]] = {}
     for one in scan.candidates:
@@ -148,7 +155,7 @@ def _new_numbers(scan: DicomScan) -> dict[str, int]:
             number += 1
         used[one.series.study_uid].add(number)
         numbers[one.id] = number
-    return numbers
+    return numbers, used
 
 
 def _listed(groups: Sequence[Sequence[Candidate]], choice: InputChoice) -> str:
@@ -157,7 +164,7 @@ def _listed(groups: Sequence[Sequence[Candidate]], choice: InputChoice) -> str:
     for group in groups[:_MOST_LISTED]:
         first = group[0]
         number = "-" if first.series.number is None else str(first.series.number)
-        slices = f"{len(first.planes)} slices"
+        slices = plural(len(first.planes), "slice")
         part = first.part if len(group) == 1 else f"4D, {len(group)} volumes"
         state = f"refused: {first.refusal.message}" if first.refusal and not _allowed(first, choice) else ""
         words = [first.id if len(group) == 1 else first.stack, first.series.modality or "-", f"series {number}"]
@@ -171,22 +178,5 @@ def _counted(scan: DicomScan) -> str:
     """How many files were looked at, and why they are none of a volume."""
     kinds = Counter(note.kind for note in scan.notes)
     said = "".join(f", {count} {kind}" for kind, count in kinds.most_common())
-    return f"{scan.files} files were looked at{said}; `medidiff scan` says what they are."
-
-
-def _damaged_beside(scan: DicomScan, group: Sequence[Candidate]) -> tuple[str, ...]:
-    """A warning where damaged files could belong to a volume: slices at its ends may be missing unnoticed."""
-    folders = {_folder(plane.file) for one in group for plane in one.planes}
-    damaged = [note.file.label for note in scan.notes if note.kind == "damaged" and _folder(note.file) in folders]
-    for one in scan.candidates:  # cut off before its pixels: of this series, or nothing says of which
-        if one.refusal is not None and one.refusal.code == "damaged" and not one.planes:
-            if one.series.series_uid in ("", group[0].series.series_uid):
-                damaged.append(one.refusal.message)
-    if not damaged:
-        return ()
-    shown = "; ".join(damaged[:3]) + ("; ..." if len(damaged) > 3 else "")
-    return (f"damaged files beside it may be slices that are missing here: {len(damaged)} ({shown})",)
-
-
-def _folder(file: FileRef) -> tuple[Path, PurePosixPath]:
-    return file.path if file.member else file.path.parent, PurePosixPath(file.member or "").parent
+    looked = f"{plural(scan.files, 'file')} {'was' if scan.files == 1 else 'were'} looked at"
+    return f"{looked}{said}; `medidiff scan` says what {'it is' if scan.files == 1 else 'they are'}."

@@ -18,7 +18,7 @@ class Entry:
     Args:
         label: What the JSON object calls the scan.
         name: The same, short.
-        status: "skipped", "failed", "would be done", or what the task did.
+        status: "skipped", "failed", "interrupted", "checked" (of a dry run), or what the task did.
         output: The main output; None where none was ever meant.
         failure: Why it failed.
         reason: Why it was set aside without being a failure: it is no volume.
@@ -62,7 +62,7 @@ class Entry:
         if self.status == "skipped":
             return f"{self.name}: skipped, made with the same settings"
         if not self.record:
-            return f"{self.name}: {self.status}"
+            return f"{self.name}: would be done"
         return f"{self.name}: {self.status} in {self.record['result']['seconds']:.1f} s"
 
 
@@ -79,7 +79,8 @@ def summary(entries: Sequence[Entry], dry_run: bool = False) -> dict[str, Any]:
     return {
         "status": status,
         "exit_code": exit_code,
-        "done": sum(entry.failure is None and entry.status != "skipped" for entry in entries),
+        "done": sum(bool(entry.record) and entry.status != "skipped" for entry in entries),
+        "checked": sum(entry.status == "checked" for entry in entries),
         "skipped": sum(entry.status == "skipped" for entry in entries),
         "failed": len(failures),
         "files": [entry.to_dict() for entry in entries],

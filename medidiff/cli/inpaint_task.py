@@ -136,5 +136,6 @@ class InpaintTask:
             seed=self.seed,
             **self.machine.arguments(),
         )
+        self.noise.explain(volume, result.figures)
         result.warnings[:0] = self.choice.modality_warnings(volume.modality)
         return result

@@ -12,6 +12,12 @@ from medidiff.cli.sources import WRITTEN_SUFFIXES, Source
 from medidiff.errors import UsageError
 from medidiff.io.nifti_header import nifti_suffix
 
+_FILE_SUFFIXES = frozenset(
+    ".dcm .dicom .ima .img .hdr .gz .zip .tar .txt .json .html .csv .tsv .npy .npz .mgz .mha .mhd .nrrd .png .jpg "
+    ".pdf".split()
+)
+"""A folder called so would be a slip; dots in other names are nobody's business."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -21,11 +27,13 @@ class Job:
         source: The scan.
         target: The main output: a NIfTI file, or a folder of DICOM files.
         form: "nifti" or "dicom".
+        order: Which job of the run it is, from 0.
     """
 
     source: Source
     target: Path
     form: str = "nifti"
+    order: int = 0
 
     @property
     def stem(self) -> str:
@@ -71,7 +79,7 @@ def plan(found: Found, output: str, form: str = "same") -> list[Job]:
         if named and not found.many:
             return [Job(source, Path(output), form) for source in found.sources]
         folder = _folder(found, output, form)
-        return [Job(source, _within(folder, source, form), form) for source in found.sources]
+        return [Job(source, _within(folder, source, form), form, k) for k, source in enumerate(found.sources)]
     target = Path(output)
     if target.is_dir() or output.endswith(("/", os.sep)):
         target = target / found.sources[0].output_name
@@ -114,9 +122,11 @@ def check_collisions(jobs: Sequence[Job], outputs: Iterable[Path], inputs: Itera
 def _folder(found: Found, output: str, form: str) -> Path:
     """The folder that all outputs go to, judged against what was found."""
     folder, root = Path(output), found.root
-    what = "IN is a folder" if root.is_dir() else "IN holds DICOM series"
+    what = "IN is a folder" if root.is_dir() else "the output is DICOM" if form == "dicom" else "IN is DICOM"
     if folder.name.lower().endswith(WRITTEN_SUFFIXES) and not folder.is_dir():
         raise UsageError(f"-o {output}: {what}, so the output must be one too.")
+    if folder.suffix.lower() in _FILE_SUFFIXES and not folder.is_dir() and not output.endswith(("/", os.sep)):
+        raise UsageError(f"-o {output}: is named like a file, and {what}. Give a folder.")
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"-o {output}: is a file, and {what}. Give a folder.")
     if folder.is_dir() and folder.samefile(root):

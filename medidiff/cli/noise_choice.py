@@ -66,6 +66,11 @@ class NoiseChoice:
         """The kind of noise, where the scan's modality decides it: CT has no magnitudes, so nothing Rician."""
         return "gaussian" if self.kind == "auto" and volume.modality == "CT" else self.kind
 
+    def explain(self, volume: Volume, figures: dict[str, Any]) -> None:
+        """Say in a result's figures why its noise is taken for what it is, where `kind_for` decided that."""
+        if self.kind_for(volume) != self.kind:
+            figures["noise_kind_because"] = "CT: its values are no magnitudes, so nothing is Rician"
+
     def argument(self) -> float | Volume | None:
         """As the tasks take it."""
         return self.map if self.map_path is not None else self.number

@@ -17,9 +17,10 @@ from medidiff.errors import MedidiffError, MemoryLimitError
 
 P = ParamSpec("P")
 _OUT_OF_MEMORY_TEXTS = ("can't allocate memory", "not enough memory", "out of memory", "std::bad_alloc")
+_INTERRUPTED = 130
 _tracebacks = False
 
-NO_FILES: dict[str, Any] = {"done": 0, "skipped": 0, "failed": 0, "files": []}
+NO_FILES: dict[str, Any] = {"done": 0, "checked": 0, "skipped": 0, "failed": 0, "files": []}
 """What the JSON object of a run says when it ended before the first scan."""
 
 
@@ -32,7 +33,8 @@ class Failure:
 
     def to_dict(self) -> dict[str, Any]:
         """For --json."""
-        return {"status": "failed", "exit_code": self.exit_code, "error": self.message}
+        status = "interrupted" if self.exit_code == _INTERRUPTED else "failed"
+        return {"status": status, "exit_code": self.exit_code, "error": self.message}
 
 
 def show_tracebacks(wanted: bool) -> None:
@@ -46,7 +48,7 @@ def failure_of(error: BaseException) -> Failure:
     if isinstance(error, MedidiffError):
         return Failure(str(error), error.exit_code)
     if isinstance(error, KeyboardInterrupt):
-        return Failure("interrupted. Nothing half-written remains.", 130)
+        return Failure("interrupted. Nothing half-written remains.", _INTERRUPTED)
     if is_out_of_memory(error):
         advice = "Give --max-gb a smaller number, crop the scan, or choose another --device."
         return Failure(f"out of memory. {advice}", MemoryLimitError.exit_code)

@@ -42,12 +42,10 @@ class OutputChoice:
         """
         if self.like is not None and (from_dicom or not to_dicom):
             raise UsageError("--like: is for a NIfTI scan that becomes DICOM (--format dicom). Leave it out.")
-        if self.deidentify and not to_dicom:
-            raise UsageError(
-                "--deidentify: the output is NIfTI, which names no patient. Leave it out, or give --format dicom."
-            )
         if self.dicomdir and not to_dicom:
             raise UsageError("--dicomdir: the output is NIfTI. Give --format dicom, or leave it out.")
+        if self.deidentify and not (from_dicom or to_dicom):
+            raise UsageError("--deidentify: is for DICOM; a NIfTI output names no patient. Leave it out.")
 
     def settings(self) -> dict[str, Any]:
         """What of it decides what is written; what was left out is not named."""

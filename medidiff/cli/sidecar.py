@@ -129,6 +129,7 @@ _WORDS = {
     "settings.target_spacing_mm": "--target-spacing",
     "settings.format": "--format",
     "settings.deidentify": "--deidentify",
+    "settings.like": "--like",
 }
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -89,6 +90,14 @@ class Source(Protocol):
         ...
 
 
+def framed(name: str, frame: int | None) -> str:
+    """A NIfTI file's name with the number of the volume that was taken out of it."""
+    if frame is None:
+        return name
+    suffix = nifti_suffix(Path(name))
+    return f"{name[: -len(suffix)]}_frame-{frame:03d}{suffix}"
+
+
 @dataclass(frozen=True)
 class NiftiSource:
     """A NIfTI file.
@@ -97,27 +106,34 @@ class NiftiSource:
         path: The file.
         modality: What the person said it is, "" for nothing.
         four_d: "each" takes every volume of a 4D file, "error" refuses it by naming the option, "" without.
+        frame: The one volume of a 4D file that is meant, from 0; None for all of it.
     """
 
     path: Path
     modality: str = ""
     four_d: str = ""
+    frame: int | None = field(default=None, kw_only=True)
 
     @property
     def label(self) -> str:
         """The path as it was given."""
-        return str(self.path)
+        return f"{self.path}{self._which}"
 
     @property
     def name(self) -> str:
         """The file's name."""
-        return self.path.name
+        return f"{self.path.name}{self._which}"
+
+    @property
+    def _which(self) -> str:
+        return "" if self.frame is None else f", frame {self.frame}"
 
     @property
     def output_name(self) -> str:
         """The input's own name, where outputs are written so."""
         suffix = nifti_suffix(self.path)
-        return self.path.name if suffix in WRITTEN_SUFFIXES else f"{self.path.name[: -len(suffix)]}.nii.gz"
+        written = suffix if suffix in WRITTEN_SUFFIXES else ".nii.gz"
+        return framed(f"{self.path.name[: -len(suffix)]}{written}", self.frame)
 
     def beside(self, stem: str, kind: str) -> str:
         """The stem, then the kind."""
@@ -135,7 +151,7 @@ class NiftiSource:
         Raises:
             InputError: Unreadable, or 4D where that was not asked for.
         """
-        if not self.four_d:
+        if not self.four_d or self.frame is not None:
             return 1
         frames = frames_of(self.path)
         if frames > 1 and self.four_d == "error":
@@ -144,15 +160,25 @@ class NiftiSource:
 
     @property
     def warnings(self) -> Sequence[str]:
-        """Why the JSON beside it was not read."""
-        return self._sidecar.warnings
+        """Why the JSON beside it was not read, and what a volume taken out of it loses."""
+        lost = ("the .bval and .bvec beside it are not carried into DICOM",) if self._loses_gradients else ()
+        return [*self._sidecar.warnings, *lost]
+
+    @property
+    def _loses_gradients(self) -> bool:
+        return self.frame is not None and self.has_gradients
 
     def sha256(self) -> str:
         """Hash of the file."""
         return hash_file(self.path)
 
     def scans(self) -> Iterator[Assembled]:
-        """The volumes of the file."""
+        """The volumes of the file, or the one that is meant."""
+        if self.frame is not None:
+            volumes = read_frames(self.path)
+            yield self._as_said(next(itertools.islice(volumes, self.frame, None)))
+            next(volumes, None)  # after the last one the file's end is checked
+            return
         if self.frames == 1 and self.four_d != "each":
             yield self._as_said(read_nifti(self.path))
             return

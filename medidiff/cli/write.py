@@ -10,6 +10,7 @@ from typing import Any
 from medidiff.cli.dicom_source import DicomSource
 from medidiff.cli.frames import merge_frames, thin
 from medidiff.cli.jobs import Job
+from medidiff.cli.like import Like
 from medidiff.cli.output_choice import OutputChoice
 from medidiff.cli.sidecar import make_record, read_record
 from medidiff.cli.sources import NiftiSource
@@ -41,7 +42,12 @@ def planned_outputs(job: Job, task: Task) -> Outputs:
 
 
 def write_outputs(
-    job: Job, task: Task, scans: Iterable[Assembled], request: Mapping[str, Any], wanted: OutputChoice
+    job: Job,
+    task: Task,
+    scans: Iterable[Assembled],
+    request: Mapping[str, Any],
+    wanted: OutputChoice,
+    like: Like | None = None,
 ) -> dict[str, Any]:
     """Run a job and write everything it yields, whole or not at all.
 
@@ -51,6 +57,7 @@ def write_outputs(
         scans: The volumes of the scan, one or, of a 4D scan, several.
         request: What decides the output, from `make_request`.
         wanted: What was said about the output.
+        like: The DICOM series that a NIfTI scan came from.
 
     Returns:
         The record.
@@ -63,7 +70,7 @@ def write_outputs(
         scan, results = _run(task, scans, [kind for kind, _ in outputs])
         gradients = [(kind, path) for kind, path in outputs if kind in GRADIENTS]
         places = {kind: stage.place(path) for kind, path in outputs if kind not in GRADIENTS}
-        files, notes = _write_main(job, scan, results, places["output"], DicomWriter(wanted, request))
+        files, notes = _write_main(job, scan, results, places["output"], DicomWriter(wanted, request, like))
         if gradients:
             carried = job.source.carry_gradients(places["output"])
             notes += carried.warnings
@@ -105,7 +112,7 @@ def _write_main(
 ) -> tuple[int, list[str]]:
     """Write the output; how many files it is, and what to know about how its values are stored."""
     if job.form == "dicom":
-        return len(dicom.write(results[0], job.source, scan, place)), []
+        return len(dicom.write(results[0], job, scan, place)), []
     write_volumes([result.output for result in results], place, repetition_time_s=job.source.repetition_time_s)
     return 1, encoding_warnings(scan.volume, place) if isinstance(job.source, NiftiSource) else []
 

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from medidiff.cli.dicom_source import DicomSource
+from medidiff.cli.jobs import Job
+from medidiff.cli.like import Like
 from medidiff.cli.output_choice import OutputChoice
-from medidiff.cli.sources import Source
+from medidiff.cli.sources import NiftiSource, Source
 from medidiff.errors import InputError, UsageError
 from medidiff.io.dicom.model import Assembled
 from medidiff.io.dicom_out.records import Derivation, Standalone
@@ -33,17 +35,19 @@ class DicomWriter:
     Args:
         wanted: What was said about the output.
         request: What decides the output: it decides the UIDs too.
+        like: The series that a NIfTI scan came from.
     """
 
     wanted: OutputChoice
     request: Mapping[str, Any]
+    like: Like | None = None
 
-    def write(self, result: Result, source: Source, scan: Assembled, folder: Path) -> list[Path]:
+    def write(self, result: Result, job: Job, scan: Assembled, folder: Path) -> list[Path]:
         """Write a result's output.
 
         Args:
             result: Of the task.
-            source: The scan it came from.
+            job: The scan it came from, and which of the run's it is.
             scan: The same, as it was read.
             folder: Where.
 
@@ -54,18 +58,30 @@ class DicomWriter:
             GeometryError: The grid cannot be DICOM's.
             OutputError: It cannot be written.
         """
-        from medidiff.io.dicom_out import write_derived, write_standalone
+        from medidiff.io.dicom_out import write_standalone
 
-        volume, like = result.output, self._like(source)
+        volume, source = result.output, job.source
         derivation = self._derivation(result, scan)
-        if like is not None:
-            candidate = like.candidate
-            series = replace(candidate.series, modality=candidate.series.modality or volume.modality)
-            derivation = replace(derivation, series_number=like.new_number, deidentify=self.wanted.deidentify)
-            return write_derived(volume, replace(candidate, series=series), folder, derivation)
+        if isinstance(source, DicomSource):
+            return self._beside(source, source.new_number, volume, derivation, folder)
+        if self.like is not None:
+            return self._beside(self.like.source, self.like.number(job.order), volume, derivation, folder)
+        if isinstance(source, NiftiSource) and source.frame is not None:
+            derivation = replace(derivation, series_number=source.frame + 1)
         source_hash = str(self.request["input_file_sha256"])
         origin = Standalone(_patient(source, source_hash), volume.modality, derivation, source_hash)
         return write_standalone(volume, folder, origin)
+
+    def _beside(
+        self, source: DicomSource, number: int, volume: Volume, derivation: Derivation, folder: Path
+    ) -> list[Path]:
+        """Write a series of the study that the source lies in."""
+        from medidiff.io.dicom_out import write_derived
+
+        candidate = source.candidate
+        series = replace(candidate.series, modality=candidate.series.modality or volume.modality)
+        derivation = replace(derivation, series_number=number, deidentify=self.wanted.deidentify)
+        return write_derived(volume, replace(candidate, series=series), folder, derivation)
 
     def _derivation(self, result: Result, scan: Assembled) -> Derivation:
         what, suffix = _DONE[result.task]
@@ -81,18 +97,6 @@ class DicomWriter:
             generated=_generated(result, scan.missing),
             suffix=suffix,
         )
-
-    def _like(self, source: Source) -> DicomSource | None:
-        """The series that the output is derived from."""
-        if isinstance(source, DicomSource):
-            return source
-        if self.wanted.like is None:
-            return None
-        from medidiff.cli.discover_dicom import discover_dicom
-        from medidiff.cli.input_choice import InputChoice
-
-        found = discover_dicom(self.wanted.like, InputChoice()).sources[0]
-        return found if isinstance(found, DicomSource) else None
 
 
 def check_for_dicom(volume: Volume, source: Source) -> None:

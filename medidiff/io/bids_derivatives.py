@@ -58,7 +58,12 @@ def desc_of(kind: str, output: str = "denoised") -> str:
 
 
 def derivative_sidecar(
-    scan: BidsScan, description: str, sidecar: Mapping[str, Any], *, skull_stripped: bool | None = None
+    scan: BidsScan,
+    description: str,
+    sidecar: Mapping[str, Any],
+    *,
+    skull_stripped: bool | None = None,
+    linked: bool = True,
 ) -> dict[str, Any]:
     """What the JSON beside an output says in BIDS's terms; other keys may stand beside these.
 
@@ -68,11 +73,16 @@ def derivative_sidecar(
         sidecar: What the scan's own JSON says (`inherited_sidecar`): of it only what may travel is kept.
         skull_stripped: Whether the scan has no skull. None takes the scan's JSON's word, and "no" for a raw dataset,
             which by BIDS's definition holds unprocessed scans.
+        linked: Whether the output's dataset says where the scan's lies (`source_link`): a BIDS URI needs that, and
+            without it the scan is named by its path below its own dataset.
 
     Returns:
-        Description, Sources as BIDS URIs, SkullStripped where it is known, the task's name, and the acquisition.
+        Description, Sources, SkullStripped where it is known, the task's name, and the acquisition.
     """
-    facts: dict[str, Any] = {"Description": description, "Sources": [f"bids:{link_name(scan.root)}:{scan.name}"]}
+    facts: dict[str, Any] = {
+        "Description": description,
+        "Sources": [f"bids:{link_name(scan.root)}:{scan.name}" if linked else scan.name],
+    }
     if skull_stripped is None:
         said = sidecar.get("SkullStripped")
         skull_stripped = said if isinstance(said, bool) else None if is_derivative(scan.root) else False
@@ -133,7 +143,7 @@ def write_dataset_description(out_root: Path, source_root: Path, name: str = "Sc
         "DatasetType": "derivative",
         "GeneratedBy": [{"Name": "medidiff", "Version": __version__}],
     }
-    link = _link(Path(out_root), Path(source_root))
+    link = source_link(Path(out_root), Path(source_root))
     if link is not None:
         description["SourceDatasets"] = [{"DOI" if link.startswith("doi:") else "URL": link}]
         description["DatasetLinks"] = {link_name(source_root): link}
@@ -148,15 +158,16 @@ def write_dataset_description(out_root: Path, source_root: Path, name: str = "Sc
     return target
 
 
-def _is_ours(path: Path) -> bool:
-    makers = read_json(path).values.get("GeneratedBy")
-    return isinstance(makers, list) and any(isinstance(m, dict) and m.get("Name") == "medidiff" for m in makers)
-
-
-def _link(out_root: Path, source_root: Path) -> str | None:
+def source_link(out_root: Path, source_root: Path) -> str | None:
+    """Where a derivative dataset says that its scans lie: the way up to them, their DOI, or None for neither."""
     out, source = out_root.resolve(), source_root.resolve()
     if out.is_relative_to(source):
         return Path(os.path.relpath(source, out)).as_posix()
     doi = read_json(source_root / DESCRIPTION).values.get("DatasetDOI")
     match = _DOI.fullmatch(doi.strip()) if isinstance(doi, str) else None
     return f"doi:{match[1]}" if match else None
+
+
+def _is_ours(path: Path) -> bool:
+    makers = read_json(path).values.get("GeneratedBy")
+    return isinstance(makers, list) and any(isinstance(m, dict) and m.get("Name") == "medidiff" for m in makers)

@@ -5,17 +5,20 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 
 from medidiff.io import read_nifti
+from medidiff.io.dicom.read import read_dicom
 from medidiff.io.nifti_4d import read_frames
 
-from .conftest import Run
+from .conftest import Run, make_scan
 
 QUICK = ("--prior", "tiny", "--precision", "float32", "--device", "cpu")
 
 
 def make_4d(path: Path, frames: int = 3, dtype: str = "int16") -> np.ndarray:
+    path.parent.mkdir(exist_ok=True)
     data = np.random.default_rng(0).normal(300, 40, (12, 11, 10, frames))
     data[..., -1] += 100
     image = nib.Nifti1Image(data.astype(dtype), np.diag([2.0, 2.0, 3.0, 1.0]))  # pyright: ignore
@@ -93,6 +96,29 @@ def test_a_3d_scan_is_the_same_with_each(tmp_path: Path, run: Run, scan: Path) -
     assert (tmp_path / "a.nii.gz").read_bytes() == (tmp_path / "b.nii.gz").read_bytes()
 
 
-def test_4d_to_dicom_is_refused(dwi: np.ndarray, run: Run) -> None:
-    args = ("convert", "dwi.nii.gz", "-o", "out", "--format", "dicom", "--modality", "MR", "--4d", "each")
-    run(*args).failed_cleanly(3, "--format nifti")
+def test_4d_to_dicom_is_a_series_a_frame(dwi: np.ndarray, tmp_path: Path, run: Run) -> None:
+    args = ("convert", "dwi.nii.gz", "-o", "out", "--format", "dicom")
+    run(*args).failed_cleanly(3, "--4d each")
+    done = run(*args, "--4d", "each")
+    assert done.code == 0, done.err
+    assert "not carried into DICOM" in done.err  # b-values
+    folders = sorted(path for path in (tmp_path / "out").iterdir() if path.is_dir())
+    assert [path.name for path in folders] == [f"dwi_frame-{k:03d}" for k in range(3)]
+    images = [pydicom.dcmread(path / "00001.dcm") for path in folders]
+    assert [image.SeriesNumber for image in images] == [1, 2, 3]
+    assert len({image.SeriesInstanceUID for image in images}) == 3
+    assert len({image.StudyInstanceUID for image in images}) == 1
+    for k, folder in enumerate(folders):
+        step = np.ptp(dwi[..., k]) / 60000
+        volume, as_nifti = read_dicom(folder), nib.Nifti1Image(dwi[..., k], np.diag([2.0, 2.0, 3.0, 1.0]))  # pyright: ignore
+        before = nib.as_closest_canonical(as_nifti).get_fdata()  # pyright: ignore
+        after = nib.as_closest_canonical(nib.Nifti1Image(volume.data, volume.affine_ras)).get_fdata()  # pyright: ignore
+        np.testing.assert_allclose(after, before, atol=step)
+    assert run(*args, "--4d", "each").out == "out: 3 skipped\n"
+
+
+def test_a_4d_file_in_a_folder_does_not_stop_the_rest(dwi: np.ndarray, tmp_path: Path, run: Run) -> None:
+    make_4d(tmp_path / "in" / "b.nii.gz")
+    make_scan(tmp_path / "in" / "c.nii.gz")
+    done = run("convert", "in", "-o", "out", "--format", "dicom", "--modality", "MR", "--json")
+    assert (done.code, done.json["done"], done.json["failed"]) == (4, 1, 1)

@@ -162,7 +162,7 @@ def test_one_bad_file_does_not_stop_the_rest(
     assert (told["status"], told["exit_code"], told["done"], told["failed"]) == ("partly done", 4, 2, 1)
     assert told["files"][1]["exit_code"] == code
     assert names(tmp_path / "out") == ["a.json", "a.nii.gz", "c.json", "c.nii.gz"]
-    warned = [line for line in capsys.readouterr().err.splitlines() if "b.nii" in line and line.startswith("warning")]
+    warned = [line for line in capsys.readouterr().err.splitlines() if line.startswith("failed: ") and "b.nii" in line]
     assert len(warned) == 1
     assert warned[0].count("b.nii") == 1
 
@@ -219,7 +219,8 @@ def test_dry_run_writes_nothing(scans: Path, tmp_path: Path) -> None:
     task = Halve()
     told = run_batch(task, scans, tmp_path / "out", dry_run=True)
     assert told["status"] == "checked"
-    assert [f["status"] for f in told["files"]] == ["would be done"] * 3
+    assert [f["status"] for f in told["files"]] == ["checked"] * 3
+    assert (told["done"], told["checked"]) == (0, 3)
     assert task.calls == []
     assert not (tmp_path / "out").exists()
 

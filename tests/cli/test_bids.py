@@ -41,7 +41,11 @@ def test_every_scan_gets_its_derivative(dataset: Path, tmp_path: Path, run: Run)
     ]
     record = json.loads((tmp_path / "out/sub-01/anat/sub-01_desc-denoised_T1w.json").read_text())
     assert record["EchoTime"] == 0.003
-    assert record["Sources"] == ["bids:raw:sub-01/anat/sub-01_T1w.nii.gz"]
+    # Outside of the scans' dataset there is no link that names nobody, so no BIDS URI either.
+    assert record["Sources"] == ["sub-01/anat/sub-01_T1w.nii.gz"]
+    description = json.loads((tmp_path / "out/dataset_description.json").read_text())
+    assert "DatasetLinks" not in description
+    assert description["Name"] == "Scans denoised by medidiff"
     assert record["input"] == "sub-01/anat/sub-01_T1w.nii.gz"
     assert record["format"] == "medidiff-sidecar"
     assert not any("DOE" in path.read_text(errors="replace") for path in (tmp_path / "out").rglob("*.json"))
@@ -65,3 +69,13 @@ def test_outputs_do_not_go_among_the_scans(dataset: Path, run: Run) -> None:
     done = run("denoise", dataset, "-o", dataset / "derivatives" / "medidiff", "--dry-run", *QUICK)
     assert done.code == 0, done.err
     assert not (dataset / "derivatives").exists()
+
+
+def test_inside_the_dataset_a_link_says_where_the_scans_lie(dataset: Path, run: Run) -> None:
+    out = dataset / "derivatives" / "medidiff"
+    assert run("convert", dataset, "-o", out).code == 0
+    description = json.loads((out / "dataset_description.json").read_text())
+    assert description["DatasetLinks"] == {"raw": "../.."}
+    assert description["Name"] == "Scans converted by medidiff"
+    record = json.loads((out / "sub-01/anat/sub-01_desc-converted_T1w.json").read_text())
+    assert record["Sources"] == ["bids:raw:sub-01/anat/sub-01_T1w.nii.gz"]

@@ -88,19 +88,19 @@ def test_what_is_no_volume_is_skipped_and_what_is_broken_is_failed(
     assert next(f for f in done.json["files"] if f["status"] == "failed")["exit_code"] == 7
     shutil.rmtree(tmp_path / "dicom" / "a")
     run("convert", "dicom", "-o", "out3").failed_cleanly(7, "series-006")
-    run("convert", "dicom", "-o", "out3", "--all").failed_cleanly(7, "1 of 1 scans failed")
+    run("convert", "dicom", "-o", "out3", "--all").failed_cleanly(7, "failed: series-006", "1 of 1 scan failed")
     shutil.rmtree(tmp_path / "dicom" / "gap")
     run("convert", "dicom", "-o", "out3").failed_cleanly(3, "no DICOM volume")
 
 
-def test_a_damaged_file_beside_a_volume_is_told(series: np.ndarray, tmp_path: Path, run: Run) -> None:
+def test_a_damaged_file_beside_a_volume_is_refused(series: np.ndarray, tmp_path: Path, run: Run) -> None:
     last = tmp_path / "dicom" / "a" / "IM0009.dcm"
     last.write_bytes(last.read_bytes()[:700])
-    run("convert", "dicom", "-o", "scan.nii.gz").failed_cleanly(2, "IM0009", "series 3  9 slices")
-    done = run("convert", "dicom", "-o", "scan.nii.gz", "--series", "3")  # the last slice leaves no gap
-    assert done.code == 0
-    assert "IM0009" in done.err
-    assert run("convert", "dicom", "-o", "out", "--all").code == 4
+    # The last slice leaves no gap.
+    for more in ((), ("--series", "3"), ("--all",)):
+        done = run("convert", "dicom", "-o", "out", *more)
+        assert done.code == 3, done.err
+        assert "IM0009" in done.err
     for path in (tmp_path / "dicom" / "a").iterdir():
         path.write_bytes(path.read_bytes()[:200])
     run("convert", "dicom", "-o", "o.nii.gz").failed_cleanly(3, "damaged")
@@ -176,7 +176,7 @@ def test_outputs_do_not_go_into_the_input(series: np.ndarray, tmp_path: Path, ru
     run("denoise", "dicom", "-o", "dicom/out", *QUICK).failed_cleanly(2, "inside the input folder")
     run("convert", "dicom", "-o", "dicom").failed_cleanly(2, "input folder")
     make_scan(tmp_path / "dicom" / "scan.nii.gz")
-    run("convert", "dicom", "-o", "out").failed_cleanly(2, "1 NIfTI files and DICOM")
+    run("convert", "dicom", "-o", "out").failed_cleanly(2, "1 NIfTI file and DICOM", "of their own")
 
 
 def test_a_zip_and_a_single_series_folder_are_the_same(series: np.ndarray, tmp_path: Path, run: Run) -> None:
@@ -202,6 +202,7 @@ def test_ct_is_never_rician_and_a_modality_the_prior_has_not_seen_is_told(
     done = run("denoise", "dicom", "-o", "out", "--json", *QUICK)
     result = done.json["files"][0]["record"]["result"]
     assert result["figures"]["noise_kind"] == "gaussian"
+    assert result["figures"]["noise_kind_because"].startswith("CT")
     assert any("tiny has seen no CT" in text for text in result["warnings"])
     dry = run("denoise", "dicom", "-o", "out2", "--json", "--dry-run", *QUICK).json["files"][0]
     assert any("tiny has seen no CT" in text for text in dry["warnings"])
@@ -224,6 +225,71 @@ def test_a_nifti_scan_goes_back_into_the_study_it_came_from(series: np.ndarray, 
     assert alone.code == 0, alone.err
     assert "identity" not in alone.err
     assert NUMBER not in str(pydicom.dcmread(tmp_path / "alone" / "half" / "00001.dcm"))
+
+
+def test_no_series_is_filed_beside_one_that_it_does_not_come_from(series: np.ndarray, tmp_path: Path, run: Run) -> None:
+    make_series(tmp_path / "dicom" / "b", number=4, shape=(9, 11), step_mm=3.0)
+    assert run("convert", "dicom", "-o", "scan.nii.gz", "--series", "3").code == 0
+    args = ("convert", "scan.nii.gz", "-o", "back", "--format", "dicom", "--modality", "CT", "--like", "dicom")
+    run(*args).failed_cleanly(2, "--like dicom: holds 2 DICOM volumes. --series ID takes one:")
+    for more in ((), ("--dry-run",)):
+        done = run(*args, "--series", "4", *more)
+        done.failed_cleanly(7, "14 x 12 x 10 voxels of 1.25 x 1.5 x 2 mm here, 9 x 11 x 10 voxels")
+    assert not (tmp_path / "back").exists()
+    volume = read_nifti("scan.nii.gz")
+    moved = volume.affine_ras.copy()
+    moved[0, 3] += 0.1
+    write_nifti(Volume(volume.data, moved), "moved.nii.gz", "float32")
+    run("convert", "moved.nii.gz", *args[2:], "--series", "3").failed_cleanly(7, "at another place")
+    turned = Volume(volume.data[::-1].transpose(2, 0, 1), volume.affine_ras @ _turn(volume.shape[0]))
+    write_nifti(turned, "turned.nii.gz", "float32")
+    done = run("convert", "turned.nii.gz", *args[2:], "--series", "3")
+    assert done.code == 0, done.err
+    assert "note: filed beside p-" in done.err
+    images = [pydicom.dcmread(path) for path in sorted((tmp_path / "back" / "turned").iterdir())]
+    assert not any("DerivationCodeSequence" in image for image in images)  # nothing was resampled
+    np.testing.assert_allclose(read_dicom(tmp_path / "back" / "turned").data, volume.data, atol=0.02)
+    run(*args[:-2], "--like", "nowhere").failed_cleanly(3, "--like nowhere")
+    run("convert", "scan.nii.gz", "-o", "o.nii.gz", "--series", "3").failed_cleanly(2, "--series: is for DICOM")
+
+
+def _turn(columns: int) -> np.ndarray:
+    """New axes (z, -x, y) to old ones."""
+    matrix = np.zeros((4, 4))
+    matrix[2, 0] = matrix[1, 2] = matrix[3, 3] = 1
+    matrix[0, 1], matrix[0, 3] = -1, columns - 1
+    return matrix
+
+
+def test_scans_of_one_run_get_numbers_of_their_own(series: np.ndarray, tmp_path: Path, run: Run) -> None:
+    make_series(tmp_path / "dicom" / "b", number=302, seed=2)
+    for name in ("x", "y"):
+        assert run("convert", "dicom", "-o", f"in/{name}.nii.gz", "--series", "3").code == 0
+    args = ("--format", "dicom", "--like", "dicom", "--series", "3", "--modality", "CT")
+    assert run("convert", "in", "-o", "back", *args).code == 0
+    first = [pydicom.dcmread(tmp_path / "back" / name / "00001.dcm") for name in ("x", "y")]
+    assert [image.SeriesNumber for image in first] == [301, 303]
+    done = run("convert", "in", "-o", "back", *args[:4], "--series", "302", *args[6:])
+    done.failed_cleanly(2, "--like was")
+    plain = run("convert", "in/x.nii.gz", "-o", "alone", "--format", "dicom", "--modality", "CT")
+    assert plain.code == 0
+    assert "DerivationCodeSequence" not in pydicom.dcmread(tmp_path / "alone" / "x" / "00001.dcm")
+
+
+def test_dicom_output_is_a_folder_and_options_are_not_ignored(series: np.ndarray, tmp_path: Path, run: Run) -> None:
+    for name in ("zz.txt", "zy.dcm", "zx.nii"):
+        run("convert", "dicom", "-o", name, "--format", "dicom").failed_cleanly(2, f"-o {name}", "older")
+    assert run("convert", "dicom", "-o", "my.study", "--format", "dicom").code == 0
+    (tmp_path / "in").mkdir()
+    make_scan(tmp_path / "in" / "scan.nii.gz")
+    for source in ("in", "in/scan.nii.gz"):
+        run("convert", source, "-o", "out/", "--all").failed_cleanly(2, "--all: is for DICOM")
+    make_series(tmp_path / "mr", number=5, modality="MR")
+    done = run("convert", "mr", "-o", "o", "--modality", "CT")
+    done.failed_cleanly(2, "_005_MR_", "is MR by its own header")
+    make_series(tmp_path / "one", slices=1)
+    done = run("convert", "one", "-o", "o")
+    done.failed_cleanly(3, "one: no DICOM volume in it. What is there: One image, not a volume. 1 file was looked at")
 
 
 def test_a_disc(series: np.ndarray, tmp_path: Path, run: Run) -> None:
@@ -252,7 +318,8 @@ def test_inpainting_dicom(series: np.ndarray, tmp_path: Path, run: Run) -> None:
 
 
 def test_deidentify_means_dicom_and_pseudonyms(series: np.ndarray, run: Run) -> None:
-    run("convert", "dicom", "-o", "x.nii.gz", "--deidentify").failed_cleanly(2, "--deidentify")
+    assert run("convert", "dicom", "-o", "x.nii.gz", "--deidentify").code == 0  # nothing of a patient is in it anyway
+    run("convert", "x.nii.gz", "-o", "y.nii.gz", "--deidentify").failed_cleanly(2, "--deidentify: is for DICOM")
     args = ("convert", "dicom", "-o", "out", "--format", "dicom", "--deidentify", "--keep-ids")
     run(*args).failed_cleanly(2, "--keep-ids")
 

@@ -63,6 +63,10 @@ def test_thick_slices_on_a_finer_grid(form: str, tmp_path: Path, run: Run) -> No
     if form == "dicom":
         volume = read_dicom(tmp_path / "out" / record["input"])
         assert synthetic(tmp_path / "out" / record["input"]) == ["NO", "YES"] * 9 + ["NO"]
+        images = [pydicom.dcmread(path) for path in sorted((tmp_path / "out" / record["input"]).iterdir())]
+        assert [image.SliceThickness for image in images] == [5, None] * 9 + [5]
+        told = ["This slice was generated" in image.DerivationDescription for image in images]
+        assert told == [False, True] * 9 + [False]
     else:
         volume = read_nifti(tmp_path / "out" / f"{record['input']}.nii.gz")
     assert volume.shape == (14, 12, 19)
@@ -84,6 +88,12 @@ def test_thick_slices_of_nifti(tmp_path: Path, run: Run) -> None:
     make_scan(tmp_path / "scan.nii.gz")  # 1.5 x 1 x 2 mm
     assert run("denoise", "scan.nii.gz", "-o", "fine.nii.gz", "--target-spacing", 1, *QUICK).code == 0
     assert read_nifti("fine.nii.gz").shape == (17, 16, 39)
+    args = ("-o", "out", "--format", "dicom", "--modality", "MR", "--target-spacing", 1)
+    assert run("denoise", "scan.nii.gz", *args, *QUICK).code == 0
+    images = [pydicom.dcmread(path) for path in sorted((tmp_path / "out" / "scan").iterdir())]
+    assert {image.SliceThickness for image in images} == {None}  # a NIfTI file does not say
+    told = ["This slice was generated" in image.DerivationDescription for image in images]
+    assert told == [False, True] * 19 + [False]
 
 
 def test_a_tilted_gantry_is_refused_or_resampled(tmp_path: Path, run: Run) -> None:

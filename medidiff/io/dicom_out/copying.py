@@ -74,8 +74,11 @@ def copy_geometry(image: Dataset, flat: Dataset, plane: Plane) -> None:
             image[keyword] = flat[keyword]
         else:
             setattr(image, keyword, [decimal_string(v) for v in expected])
-    if plane.thickness_mm:
-        image.SliceThickness = decimal_string(plane.thickness_mm)
+
+
+def set_thickness(image: Dataset, thickness_mm: float | None) -> None:
+    """What a measured slice averages over, as its source said; empty (type 2) where nobody said or measured."""
+    image.SliceThickness = decimal_string(thickness_mm) if thickness_mm else ""
 
 
 def set_diffusion(image: Dataset, facts: Facts) -> None:

@@ -19,6 +19,7 @@ from medidiff.io.dicom_out.copying import (
     derived_image_type,
     set_diffusion,
     set_lossy,
+    set_thickness,
     text_of,
 )
 from medidiff.io.dicom_out.deidentify import (
@@ -74,8 +75,8 @@ def write_derived(volume: Volume, source: Candidate, folder: Path, derivation: D
     On the source's grid (also with axes flipped or permuted on the way through NIfTI) each slice keeps the source's
     place, digit by digit, and names its source image. On another grid in the same space the frame of reference is kept
     and each slice names the planes it lies between. What was generated says SyntheticData YES and, where that is the
-    whole slice, names no source. Source, settings, prior and the values written decide every UID, and no clock is read:
-    a rerun writes the same bytes, and other values never share a UID.
+    whole slice, names no source and no thickness. Source, settings, prior and the values written decide every UID, and
+    no clock is read: a rerun writes the same bytes, and other values never share a UID.
 
     The patient's identity stays, so that a PACS files the series beside its source, unless `derivation.deidentify`.
 
@@ -143,6 +144,8 @@ def _images(job: _Job) -> Iterator[Dataset]:
             copy_geometry(image, flat, nearest)
         elif "GantryDetectorTilt" in image:
             del image.GantryDetectorTilt  # of the source's slices, not of these
+        if whole or len(sources) == 1:  # else it lies between slices of the source: a new cut, as thick as its step
+            set_thickness(image, None if whole else nearest.thickness_mm)
         image.ImageType = derived_image_type(flat, modality, None if job.identifiers is None else IMAGE_TYPES)
         image.PhotometricInterpretation = nearest.form.photometric
         image.BurnedInAnnotation = "YES" if job.source.series.burned_in == "YES" else "NO"
@@ -150,7 +153,8 @@ def _images(job: _Job) -> Iterator[Dataset]:
         set_lossy(image, job.source.series.lossy)
         if job.generated:
             image.SyntheticData = "YES" if some or whole else "NO"
-        fill_image(image, job.texts, layout, k, job.uid(derived_uid("image", job.texts.series_uid, str(k))))
+        texts = job.texts.of_slice(some, whole)
+        fill_image(image, texts, layout, k, job.uid(derived_uid("image", job.texts.series_uid, str(k))))
         set_sources(image, [] if whole else [job.source.planes[i] for i in sources], job.uid, layout.on_source)
         window = source_window(flat)
         (window if window is not None and window.shows(*job.limits) else job.fallback).write(image)

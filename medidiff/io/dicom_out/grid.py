@@ -10,7 +10,7 @@ from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 
 from medidiff.errors import GeometryError
 from medidiff.geometry import check_affine, ras_to_lps, same_grid, spacing_from_affine
-from medidiff.io.dicom.model import Candidate
+from medidiff.io.dicom.model import Candidate, Stacking
 from medidiff.volume import Volume
 
 _SAME_MM = 0.01
@@ -90,13 +90,10 @@ def lay_out_as_source(volume: Volume, source: Candidate, generated: np.ndarray |
     if stacking is None:
         raise GeometryError(f"{source.id}: has no grid: a series without places cannot take a volume. Use NIfTI.")
     check_affine(volume.affine_ras, volume.name or "volume")
-    source_directions = np.eye(4)
-    source_directions[:3, :3] = stacking.affine_ras[:3, :3] / spacing_from_affine(stacking.affine_ras)
-    layout = _reorient(volume, io_orientation(np.linalg.inv(source_directions) @ volume.affine_ras), generated)
+    layout = _turned_to(volume, stacking, generated)
     check_orthogonal(layout.affine_lps, volume.name)
-    affine_ras = ras_to_lps(layout.affine_lps)  # the same change of signs back
     slots = np.asarray(stacking.slots)
-    if same_grid(Volume(layout.data, affine_ras), _Grid(stacking.shape, stacking.affine_ras), _SAME_MM):
+    if _is_on(layout, stacking):
         sources = tuple(tuple(int(i) for i in np.flatnonzero(slots == k)) for k in range(layout.slices))
         nearest = tuple(int(np.abs(slots - k).argmin()) for k in range(layout.slices))
         return Layout(layout.data, ras_to_lps(stacking.affine_ras), layout.generated, True, sources, nearest)
@@ -112,6 +109,18 @@ def lay_out_as_source(volume: Volume, source: Candidate, generated: np.ndarray |
         )
     nearest = tuple(int(np.abs(slots - (a + b) / 2).argmin()) for a, b in zip(first, last, strict=True))
     return Layout(layout.data, layout.affine_lps, layout.generated, False, sources, nearest)
+
+
+def lies_on(volume: Volume, source: Candidate) -> bool:
+    """Whether a volume is on its source's grid, flips and permutations of axes aside.
+
+    Raises:
+        GeometryError: The volume's affine is none.
+    """
+    if source.stacking is None:
+        return False
+    check_affine(volume.affine_ras, volume.name or "volume")
+    return _is_on(_turned_to(volume, source.stacking, None), source.stacking)
 
 
 def lay_out_for_display(volume: Volume, generated: np.ndarray | None = None) -> Layout:
@@ -148,6 +157,18 @@ def check_orthogonal(affine_lps: np.ndarray, name: str) -> None:
 class _Grid:
     shape: tuple[int, ...]
     affine_ras: np.ndarray
+
+
+def _turned_to(volume: Volume, stacking: Stacking, generated: np.ndarray | None) -> Layout:
+    """A volume with its axes in the order and direction that is closest to the source's."""
+    directions = np.eye(4)
+    directions[:3, :3] = stacking.affine_ras[:3, :3] / spacing_from_affine(stacking.affine_ras)
+    return _reorient(volume, io_orientation(np.linalg.inv(directions) @ volume.affine_ras), generated)
+
+
+def _is_on(layout: Layout, stacking: Stacking) -> bool:
+    affine_ras = ras_to_lps(layout.affine_lps)  # the same change of signs back
+    return same_grid(Volume(layout.data, affine_ras), _Grid(stacking.shape, stacking.affine_ras), _SAME_MM)
 
 
 def _reorient(volume: Volume, orientation: np.ndarray, generated: np.ndarray | None) -> Layout:

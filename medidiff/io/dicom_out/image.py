@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -56,6 +56,13 @@ class SeriesTexts:
     derivation: str
     equipment: tuple[str, str, str]
     scale: Scale
+
+    def of_slice(self, some: bool, whole: bool) -> SeriesTexts:
+        """The texts of an image of which some, or the whole, was not measured: said first, since long texts are cut."""
+        if not (some or whole):
+            return self
+        said = "This slice was" if whole else "Parts of this slice were"
+        return replace(self, derivation=f"{said} generated, not measured. {self.derivation}")
 
 
 def check_modality(modality: str) -> str:

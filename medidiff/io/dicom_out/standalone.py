@@ -77,11 +77,15 @@ def write_standalone(volume: Volume, folder: Path, origin: Standalone) -> list[P
 
 def _images(layout: Layout, texts: SeriesTexts, origin: Standalone) -> Iterator[Dataset]:
     window = window_for(layout.data, texts.modality)
+    inserted = any(layout.is_generated(k)[1] for k in range(layout.slices))
     for k in range(layout.slices):
         image = start_image(texts.modality, origin.body_part)
         image.PatientName = image.PatientID = origin.patient
+        some, whole = layout.is_generated(k)
         if layout.generated is not None:
-            image.SyntheticData = "YES" if layout.is_generated(k)[0] else "NO"
-        fill_image(image, texts, layout, k, derived_uid("image", texts.series_uid, str(k)))
+            image.SyntheticData = "YES" if some else "NO"
+        if inserted:
+            image.SliceThickness = ""  # slices were put between others: their distance is nobody's thickness
+        fill_image(image, texts.of_slice(some, whole), layout, k, derived_uid("image", texts.series_uid, str(k)))
         window.write(image)
         yield image

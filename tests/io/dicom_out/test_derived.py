@@ -169,6 +169,10 @@ def test_generated_slices_name_no_source(tmp_path: Path) -> None:
         images = headers(write_derived(volume, gap, tmp_path / "out", done))
         assert [image.SyntheticData for image in images] == ["NO", "NO", "YES", "NO", "NO"]
         assert ["SourceImageSequence" in image for image in images] == [True, True, False, True, True]
+        assert [image.SliceThickness for image in images] == [3, 3, None, 3, 3]
+        assert ["This slice was generated" in image.DerivationDescription for image in images] == [
+            False, False, True, False, False,
+        ]  # fmt: skip
     back = read_back(sorted((tmp_path / "out").iterdir()))
     np.testing.assert_allclose(back.affine_ras, volume.affine_ras, atol=1e-9)
 
@@ -181,6 +185,9 @@ def test_an_inpainted_slice_is_synthetic_and_keeps_its_source(tmp_path: Path) ->
     images = headers(write_derived(volume, source, tmp_path / "out", replace(DONE, generated=hole)))
     assert [image.SyntheticData for image in images] == ["NO", "YES", "NO", "NO", "NO"]
     assert all("SourceImageSequence" in image for image in images)
+    assert [image.SliceThickness for image in images] == [3] * 5
+    assert images[1].DerivationDescription.startswith("Parts of this slice were generated, not measured.")
+    assert not any("DerivationCodeSequence" in image for image in images)
 
 
 def test_a_finer_grid_names_the_slices_between_which_it_lies(tmp_path: Path) -> None:
@@ -192,13 +199,18 @@ def test_a_finer_grid_names_the_slices_between_which_it_lies(tmp_path: Path) -> 
     np.testing.assert_allclose(back.affine_ras, finer.affine_ras, atol=1e-6)
     assert np.abs(back.data - finer.data).max() <= 14.0 / 4
     assert {image.FrameOfReferenceUID for image in images} == {source.series.frame_of_reference_uid}
-    assert {float(image.SliceThickness) for image in images} == {2.0}
+    # The source's slices stay 3 mm thick; what was generated averages over nothing.
+    assert [image.SliceThickness for image in images] == [None if k % 2 else 3 for k in range(9)]
+    told = [image.DerivationDescription.startswith("This slice was generated, not measured.") for image in images]
+    assert told == [k % 2 == 1 for k in range(9)]
+    assert {tuple(image.ImageType[:2]) for image in images} == {("DERIVED", "PRIMARY")}  # another one splits a series
     assert "SourceImageSequence" not in images[1]
     (reference,) = images[4].SourceImageSequence
     assert reference.ReferencedSOPInstanceUID == source.planes[2].sop_instance
     assert reference.SpatialLocationsPreserved == "NO"
     assert images[4].DerivationCodeSequence[0].CodeValue == "113085"
     between = headers(write_derived(finer, source, tmp_path / "measured", DONE))[3]
+    assert between.SliceThickness == 2.0  # a new cut
     assert [r.ReferencedSOPInstanceUID for r in between.SourceImageSequence] == [
         source.planes[1].sop_instance,
         source.planes[2].sop_instance,
