@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from medidiff.cli.dicom_source import DicomSource
-from medidiff.cli.discover import Aside
+from medidiff.cli.discover import Aside, plural
 from medidiff.cli.entries import Entry
 from medidiff.cli.finer import put_slices_between
 from medidiff.cli.input_choice import InputChoice
@@ -18,7 +18,7 @@ from medidiff.cli.jobs import Job, check_collisions
 from medidiff.cli.like import Like
 from medidiff.cli.outcome import failure_of, is_out_of_memory, say, warn
 from medidiff.cli.output_choice import OutputChoice
-from medidiff.cli.progress import Progress
+from medidiff.cli.progress import Progress, announce
 from medidiff.cli.sidecar import difference, is_whole, make_request, read_record
 from medidiff.cli.sources import NiftiSource, Source
 from medidiff.cli.task import Task
@@ -111,12 +111,19 @@ class Batch:
                 warnings = [*job.source.warnings, *first.notes, *self.task.foresee(first.volume, first.missing)]
                 entry = Entry.of(job, "checked", warnings=warnings)
             else:
+                if self.task.prior:
+                    announce(self._beginning(job, first))
                 scans = itertools.chain([first], scans)
                 record = write_outputs(job, self.task, scans, self._request(job), self.wanted, self.like)
                 entry = Entry.of(job, record["status"], record=record, warnings=record["result"]["warnings"])
         for text in entry.warnings:
             warn(_about(job, text))
         return entry
+
+    def _beginning(self, job: Job, first: Assembled) -> str:
+        size = " x ".join(map(str, first.volume.shape)) + (f" x {job.source.frames}" if job.source.frames > 1 else "")
+        samples = f", {plural(self.task.samples, 'sample')}" if self.task.samples else ""
+        return f"{self.task.name} {job.source.name}: {size}, prior {self.task.prior['name']}{samples} ..."
 
     def _checked(self, job: Job) -> Iterator[Assembled]:
         for scan in job.source.scans():

@@ -30,6 +30,7 @@ def merge_frames(results: Sequence[Result]) -> Result:
     """
     first = results[0]
     hashes = [result.provenance.get("input_data_sha256") for result in results]
+    figures = [dict(result.figures) for result in results]
     return Result(
         task=first.task,
         status=first.status,
@@ -42,8 +43,8 @@ def merge_frames(results: Sequence[Result]) -> Result:
         seconds=sum(result.seconds for result in results),
         peak_memory_mib=max(result.peak_memory_mib for result in results),
         warnings=_merged_warnings(results),
-        provenance={**first.provenance, "input_data_sha256": hashes},
-        figures={"frames": [dict(result.figures) for result in results]},
+        provenance={**first.provenance, "input_data_sha256": hashes, "frames": len(results)},
+        figures={"frames": figures} if any(figures) else {},
     )
 
 

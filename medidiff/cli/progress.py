@@ -59,6 +59,12 @@ class Progress:
             say(f"[{self._number}/{self._total}] {line}")
 
 
+def announce(text: str) -> None:
+    """What begins now and can take minutes: a line where no bar shows that something is going on."""
+    if not sys.stderr.isatty():
+        say(text)
+
+
 @contextmanager
 def counted(title: str) -> Iterator[Callable[[int, int], None] | None]:
     """A bar for work that counts (done, total) by itself: on a terminal; nothing elsewhere."""

@@ -64,9 +64,12 @@ def make_record(
 def _told(result: Result, files: Mapping[str, Path]) -> dict[str, Any]:
     """The result without voxels; of each volume, whether it was written, and as which file."""
     told = result.to_dict()
+    frames = told["provenance"].get("frames")
 
     def mark(volume: dict[str, Any] | None, kind: str) -> None:
         if volume is not None:
+            if frames is not None:
+                volume["shape"] = [*volume["shape"], frames]
             volume["written"] = kind in files
             if kind in files:
                 volume["file"] = files[kind].name

@@ -128,7 +128,7 @@ def read_back(folder: Path) -> Volume:
 
 
 def _generated(result: Result, missing: tuple[int, ...]) -> np.ndarray | None:
-    """Where nothing was observed: whole slices, or the voxels where the noise map is infinite."""
+    """Whole slices, or the voxels where the noise map is infinite: nothing was observed; padding is not meant."""
     if missing:
         slices = np.zeros(result.output.shape[2], dtype=bool)
         slices[list(missing)] = True
@@ -136,4 +136,6 @@ def _generated(result: Result, missing: tuple[int, ...]) -> np.ndarray | None:
     if result.noise_map is None:
         return None
     unseen = np.isinf(result.noise_map.data)
+    if result.output.unmeasured is not None:
+        unseen &= ~result.output.unmeasured
     return unseen if unseen.any() else None

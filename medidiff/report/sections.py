@@ -49,7 +49,7 @@ def result_section(result: Result, title: str = "", *, lead: str = "") -> Sectio
     """
     work = [
         ("task", result.task),
-        ("grid", f"{_times(result.output.shape)} voxels of {_times(result.output.spacing_mm)} mm"),
+        ("grid", f"{_times(result.output.shape)} voxels of {_times(result.output.spacing_mm)} mm{_frames(result)[0]}"),
         ("network evaluations", f"{result.nfe}"),
         ("time", f"{_number(result.seconds)} s"),
         ("peak memory", f"{_number(result.peak_memory_mib)} MiB"),
@@ -61,13 +61,21 @@ def result_section(result: Result, title: str = "", *, lead: str = "") -> Sectio
     ) if rows]  # fmt: skip
     return Section(
         title=title or result.output.name or result.task,
-        lead=lead,
+        lead=lead or _frames(result)[1],
         status=result.status,
         pictures=_pictures(result),
         rows=[*_flat({key: value for key, value in figures.items() if key not in folded}), *work],
         warnings=result.warnings,
         details=details,
     )
+
+
+def _frames(result: Result) -> tuple[str, str]:
+    """Of a 4D scan: how many volumes it has, and which of them the pictures show."""
+    frames = result.provenance.get("frames")
+    if frames is None:
+        return "", ""
+    return f", {frames} volumes", f"A 4D scan of {frames} volumes. The pictures show the first one, frame 0."
 
 
 def _pictures(result: Result) -> list[Picture]:
@@ -116,6 +124,8 @@ def _hole(result: Result) -> np.ndarray | None:
     if result.noise_map is None:
         return None
     unseen = np.isinf(result.noise_map.data)
+    if result.output.unmeasured is not None:  # padding keeps its values
+        unseen &= ~result.output.unmeasured
     return unseen if unseen.any() and not unseen.all() else None
 
 
@@ -164,11 +174,26 @@ def _flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
         name = _LABELS.get(key) or f"{before}{key}".replace("_", " ")
         if isinstance(value, Mapping):
             rows += _flat(value, f"{name}.")
+        elif _is_table(value):
+            rows += _flat({inner: _column(value, inner) for inner in value[0]}, f"{name}.")
         elif isinstance(value, (list, tuple)):
             rows.append((name, ", ".join(_number(v) for v in value)))
         else:
             rows.append((name, _number(value)))
     return rows
+
+
+def _is_table(value: Any) -> bool:
+    """Figures of several volumes, one mapping each."""
+    return isinstance(value, (list, tuple)) and bool(value) and all(isinstance(entry, Mapping) for entry in value)
+
+
+def _column(table: Sequence[Mapping[str, Any]], key: str) -> Any:
+    """One figure of all volumes, volume after volume; once where it is the same for all."""
+    values = [entry.get(key) for entry in table]
+    if all(value == values[0] for value in values):
+        return values[0]
+    return ["; ".join(map(_number, v)) if isinstance(v, (list, tuple)) else v for v in values]
 
 
 def _number(value: Any) -> str:

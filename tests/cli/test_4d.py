@@ -122,3 +122,22 @@ def test_a_4d_file_in_a_folder_does_not_stop_the_rest(dwi: np.ndarray, tmp_path:
     make_scan(tmp_path / "in" / "c.nii.gz")
     done = run("convert", "in", "-o", "out", "--format", "dicom", "--modality", "MR", "--json")
     assert (done.code, done.json["done"], done.json["failed"]) == (4, 1, 1)
+
+
+def test_page_and_record_say_that_the_scan_is_4d(dwi: np.ndarray, tmp_path: Path, run: Run) -> None:
+    args = ("--4d", "each", "--report", "--save", "residual", "--noise-std", 40, *QUICK)
+    done = run("denoise", "dwi.nii.gz", "-o", "clean.nii.gz", *args)
+    assert done.code == 0, done.err
+    assert "denoise dwi.nii.gz: 12 x 11 x 10 x 3, prior tiny ..." in done.err.splitlines()
+    page = Path("clean.html").read_text()
+    assert "The pictures show the first one, frame 0." in page
+    assert "12 x 11 x 10 voxels of 2 x 2 x 3 mm, 3 volumes" in page
+    assert "{&#39;" not in page
+    assert "frames.noise std" in page
+    result = json.loads(Path("clean.json").read_text())["result"]
+    assert result["output"]["shape"] == result["residual"]["shape"] == [12, 11, 10, 3]
+    assert len(result["figures"]["frames"]) == 3
+    assert run("convert", "dwi.nii.gz", "-o", "same.nii.gz", "--4d", "each").code == 0
+    result = json.loads(Path("same.json").read_text())["result"]
+    assert result["output"]["shape"] == [12, 11, 10, 3]
+    assert result["figures"] == {}

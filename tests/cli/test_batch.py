@@ -19,7 +19,7 @@ from medidiff.io import read_nifti
 from medidiff.result import Result
 from medidiff.volume import Volume
 
-from .conftest import make_scan
+from .conftest import Run, make_scan
 
 
 @dataclass
@@ -254,3 +254,25 @@ def test_where_outputs_go(scans: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no NIfTI files"):
         planned(tmp_path / "empty", "out")
+
+
+def test_an_interrupted_folder_says_how_far_it_came(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from medidiff.cli import convert_task
+
+    for name in "abc":
+        make_scan(tmp_path / f"{name}.nii.gz")
+    convert = convert_task.ConvertTask.run
+
+    def interrupt(self: Any, volume: Volume, missing: Any = ()) -> Result:
+        if volume.name == "b":
+            raise KeyboardInterrupt
+        return convert(self, volume, missing)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(convert_task.ConvertTask, "run", interrupt)
+        done = run("convert", tmp_path, "-o", "out", "--json")
+        done.failed_cleanly(130, "1 of 3 done; run the same command again to resume.")
+        assert (done.json["status"], done.json["done"], done.json["failed"]) == ("interrupted", 1, 0)
+        assert [one["status"] for one in done.json["files"]] == ["converted", "interrupted"]
+        run("convert", tmp_path, "-o", "out").failed_cleanly(130, "1 of 3 done")
+    assert run("convert", tmp_path, "-o", "out").out == "out: 2 done, 1 skipped\n"

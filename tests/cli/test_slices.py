@@ -112,6 +112,23 @@ def test_a_tilted_gantry_is_refused_or_resampled(tmp_path: Path, run: Run) -> No
     np.testing.assert_allclose(written.affine_ras, read_nifti("scan.nii.gz").affine_ras, atol=1e-3)
 
 
+def test_padding_is_not_said_to_be_generated(tmp_path: Path, run: Run) -> None:
+    values = make_series(tmp_path / "dicom", PixelPaddingValue=-2000)
+    for path in (tmp_path / "dicom").iterdir():
+        image = pydicom.dcmread(path)
+        pixels = image.pixel_array.copy()
+        pixels[:2, :] = -2000
+        image.PixelData = pixels.tobytes()
+        image.save_as(path)
+    assert values.shape == (14, 12, 10)
+    done = run("denoise", "dicom", "-o", "out", "--json", *LEVEL, *QUICK)
+    assert done.code == 0, done.err
+    (folder,) = [path for path in (tmp_path / "out").iterdir() if path.is_dir()]
+    image = pydicom.dcmread(folder / "00003.dcm")
+    assert image.get("SyntheticData") in (None, "NO")
+    assert "generated" not in image.DerivationDescription
+
+
 @pytest.fixture
 def times(tmp_path: Path) -> list[np.ndarray]:
     """One MR series of eleven time points: "10" does not come before "2"."""
