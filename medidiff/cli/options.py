@@ -7,22 +7,13 @@ from typing import Annotated
 
 import typer
 
-_MACHINE = "Machine"
 
 PriorOption = Annotated[
     str, typer.Option("--prior", "-p", metavar="NAME|FILE", help="Prior to use (`medidiff priors` lists them).")
 ]
-DeviceOption = Annotated[
-    str, typer.Option("--device", metavar="DEV", help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=_MACHINE)
-]
+DeviceOption = Annotated[str, typer.Option("--device", metavar="DEV", help="auto, cpu, cuda, cuda:N or mps.")]
 PrecisionOption = Annotated[
-    str,
-    typer.Option(
-        "--precision",
-        metavar="auto|bf16|float32",
-        help="auto times both and takes the faster one.",
-        rich_help_panel=_MACHINE,
-    ),
+    str, typer.Option("--precision", metavar="auto|bf16|float32", help="auto times both and takes the faster one.")
 ]
 ThreadsOption = Annotated[
     int | None, typer.Option("--threads", metavar="N", help="Processor threads; all of them by default.")
@@ -36,93 +27,50 @@ JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on std
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")]
 ReportOption = Annotated[bool, typer.Option("--report", help="Also write one HTML page beside OUT.")]
 
-_SCANS = "Which scan, and what it is"
-_WRITTEN = "What is written"
 
 SeriesOption = Annotated[
     str | None,
-    typer.Option(
-        "--series",
-        metavar="ID",
-        help="Of a DICOM folder: the id, series number or UID of one volume.",
-        rich_help_panel=_SCANS,
-    ),
+    typer.Option("--series", metavar="ID", help="Of a DICOM folder: the id, series number or UID of one volume."),
 ]
-AllOption = Annotated[bool, typer.Option("--all", help="Of a DICOM folder: every volume.", rich_help_panel=_SCANS)]
+AllOption = Annotated[bool, typer.Option("--all", help="Of a DICOM folder: every volume.")]
 ParticipantOption = Annotated[
     list[str] | None,
     typer.Option(
         "--participant-label",
         metavar="LABEL",
         help="Of a BIDS dataset: these participants only (01,02; may be given again).",
-        rich_help_panel=_SCANS,
     ),
 ]
 ModalityOption = Annotated[
-    str,
-    typer.Option(
-        "--modality", metavar="MR|CT", help="What the scan is, where its file cannot say.", rich_help_panel=_SCANS
-    ),
+    str, typer.Option("--modality", metavar="MR|CT", help="What the scan is, where its file cannot say.")
 ]
 FourDOption = Annotated[
-    str,
-    typer.Option(
-        "--4d",
-        metavar="error|each",
-        help="A 4D scan: refuse it, or take every volume of it.",
-        rich_help_panel=_SCANS,
-    ),
+    str, typer.Option("--4d", metavar="error|each", help="A 4D scan: refuse it, or take every volume of it.")
 ]
 TiltOption = Annotated[
-    bool,
-    typer.Option(
-        "--resample-tilt", help="CT with a tilted gantry: resample to an orthogonal grid.", rich_help_panel=_SCANS
-    ),
+    bool, typer.Option("--resample-tilt", help="CT with a tilted gantry: resample to an orthogonal grid.")
 ]
 FillGapsOption = Annotated[
-    bool,
-    typer.Option("--fill-gaps", help="DICOM with missing slices: the prior fills them in.", rich_help_panel=_SCANS),
+    bool, typer.Option("--fill-gaps", help="DICOM with missing slices: the prior fills them in.")
 ]
 TargetSpacingOption = Annotated[
     float | None,
-    typer.Option(
-        "--target-spacing",
-        metavar="MM",
-        help="Thick slices: the prior fills in slices between them.",
-        rich_help_panel=_SCANS,
-    ),
+    typer.Option("--target-spacing", metavar="MM", help="Thick slices: the prior fills in slices between them."),
 ]
 FormatOption = Annotated[
-    str,
-    typer.Option(
-        "--format", metavar="same|nifti|dicom", help="Of OUT; same as IN by default.", rich_help_panel=_WRITTEN
-    ),
+    str, typer.Option("--format", metavar="same|nifti|dicom", help="Of OUT; same as IN by default.")
 ]
-ConvertFormatOption = Annotated[
-    str, typer.Option("--format", metavar="nifti|dicom|same", help="Of OUT.", rich_help_panel=_WRITTEN)
-]
+ConvertFormatOption = Annotated[str, typer.Option("--format", metavar="nifti|dicom|same", help="Of OUT.")]
 LikeOption = Annotated[
     Path | None,
     typer.Option(
-        "--like",
-        metavar="DICOM",
-        help="NIfTI to DICOM: the series it came from, whose patient and study it keeps.",
-        rich_help_panel=_WRITTEN,
+        "--like", metavar="DICOM", help="NIfTI to DICOM: the series it came from, whose patient and study it keeps."
     ),
 ]
 DeidentifyOption = Annotated[
-    bool,
-    typer.Option(
-        "--deidentify", help="DICOM without the patient's identity (a pseudonym instead).", rich_help_panel=_WRITTEN
-    ),
+    bool, typer.Option("--deidentify", help="DICOM without the patient's identity (a pseudonym instead).")
 ]
 KeepIdsOption = Annotated[
-    bool,
-    typer.Option(
-        "--keep-ids", help="Patient numbers, not pseudonyms, in names and messages.", rich_help_panel=_WRITTEN
-    ),
+    bool, typer.Option("--keep-ids", help="Patient numbers, not pseudonyms, in names and messages.")
 ]
-DicomdirOption = Annotated[
-    bool,
-    typer.Option("--dicomdir", help="Also write OUT/disc: the series with a DICOMDIR.", rich_help_panel=_WRITTEN),
-]
+DicomdirOption = Annotated[bool, typer.Option("--dicomdir", help="Also write OUT/disc: the series with a DICOMDIR.")]
