@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-
 PriorOption = Annotated[
     str, typer.Option("--prior", "-p", metavar="NAME|FILE", help="Prior to use (`medidiff priors` lists them).")
 ]
