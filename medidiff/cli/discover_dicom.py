@@ -11,6 +11,7 @@ from medidiff.cli.discover import Aside, Found, plural
 from medidiff.cli.input_choice import InputChoice
 from medidiff.cli.progress import counted
 from medidiff.errors import InputError, MedidiffError, UsageError
+from medidiff.io.dicom.contrast import contrast_of
 from medidiff.io.dicom.model import Candidate, DicomScan
 from medidiff.io.dicom.read import refusal_error, volume_name
 from medidiff.io.identity.redact import redact_path
@@ -118,7 +119,7 @@ def _error(group: Sequence[Candidate], choice: InputChoice) -> MedidiffError | N
             return refusal_error(one)
     if len(group) > 1 and choice.four_d != "each":
         advice = "--4d each takes every one of them, --series ID one" if choice.four_d else "--series ID takes one"
-        what = f"{volume_name(group[0])}: 4D, holds {len(group)} volumes. {advice}"
+        what = f"{_name(group)}: 4D, holds {len(group)} volumes. {advice}"
         return InputError(what + (":\n" + _listed([[one] for one in group], choice) if not choice.every else "."))
     return None
 
@@ -136,8 +137,13 @@ def _aside(group: Sequence[Candidate], choice: InputChoice) -> Aside:
     first = group[0]
     if first.status == "not a volume" and first.refusal is not None:
         reason = first.refusal.message.rstrip(".")
-        return Aside(volume_name(first), reason[:1].lower() + reason[1:])
-    return Aside(volume_name(first), "", _error(group, choice))
+        return Aside(_name(group), reason[:1].lower() + reason[1:])
+    return Aside(_name(group), "", _error(group, choice))
+
+
+def _name(group: Sequence[Candidate]) -> str:
+    """With the id that lists show: of a 4D scan that of the whole."""
+    return volume_name(group[0], group[0].stack if len(group) > 1 else "")
 
 
 def _new_numbers(scan: DicomScan) -> tuple[dict[str, int], dict[str, set[int]]]:
@@ -159,7 +165,7 @@ def _new_numbers(scan: DicomScan) -> tuple[dict[str, int], dict[str, set[int]]]:
 
 
 def _listed(groups: Sequence[Sequence[Candidate]], choice: InputChoice) -> str:
-    """A line for each: id, modality, series number, slices, and what sets it apart."""
+    """A line for each: id, modality, series number, slices, contrast, and what sets it apart."""
     lines = []
     for group in groups[:_MOST_LISTED]:
         first = group[0]
@@ -168,7 +174,7 @@ def _listed(groups: Sequence[Sequence[Candidate]], choice: InputChoice) -> str:
         part = first.part if len(group) == 1 else f"4D, {len(group)} volumes"
         state = f"refused: {first.refusal.message}" if first.refusal and not _allowed(first, choice) else ""
         words = [first.id if len(group) == 1 else first.stack, first.series.modality or "-", f"series {number}"]
-        lines.append("  " + "  ".join([*words, slices, *filter(None, [part, state])]))
+        lines.append("  " + "  ".join([*words, slices, *filter(None, [contrast_of(first), part, state])]))
     if len(groups) > _MOST_LISTED:
         lines.append(f"  ... and {len(groups) - _MOST_LISTED} more; `medidiff scan` lists all.")
     return "\n".join(lines)

@@ -88,11 +88,16 @@ def read_candidate(candidate: Candidate, *, resample_tilt: bool = False, fill_ga
     return Assembled(volume, stacking.missing, tuple(notes))
 
 
-def volume_name(candidate: Candidate) -> str:
-    """Name for messages and files, without patient data: "series-003-MR-1a2b3c4d"."""
+def volume_name(candidate: Candidate, own_id: str = "") -> str:
+    """Name for messages and files, without patient data: "series-003-MR-1a2b3c4d".
+
+    Args:
+        candidate: A volume, or the first of a 4D scan.
+        own_id: The 4D scan's id, where that is meant.
+    """
     number, modality = candidate.series.number, candidate.series.modality
-    parts = ["series", "" if number is None else f"{number:03d}", modality if modality.isalnum() else "", candidate.id]
-    return "-".join(filter(None, parts))
+    parts = ["series", "" if number is None else f"{number:03d}", modality if modality.isalnum() else ""]
+    return "-".join(filter(None, (*parts, own_id or candidate.id)))
 
 
 def refusal_error(candidate: Candidate) -> MedidiffError:

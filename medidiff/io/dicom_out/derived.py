@@ -99,7 +99,10 @@ def write_derived(volume: Volume, source: Candidate, folder: Path, derivation: D
     layout = lay_out_as_source(volume, source, derivation.generated)
     forms = ((p.slope, p.intercept, p.form.signed) for p in source.planes)
     scale = choose_scale(layout.data, modality, derivation.noise_std, forms)
-    headers, identifiers = _read_headers(source, modality, derivation.deidentify)
+    patient = _pseudonym(source, derivation) if derivation.deidentify else ""
+    done = derivation_text(derivation.what, derivation.prior_name, derivation.prior_hash)
+    own_words = {patient, describe(modality, derivation.suffix), done}  # which a source de-identified here says too
+    headers, identifiers = _read_headers(source, modality, own_words, derivation.deidentify)
     uid = _uid_map(derivation)
     series = source.series
     number = _series_number(series.number, derivation)
@@ -113,12 +116,11 @@ def write_derived(volume: Volume, source: Candidate, folder: Path, derivation: D
         ),
         number=number,
         description=describe(original, derivation.suffix),
-        derivation=derivation_text(derivation.what, derivation.prior_name, derivation.prior_hash),
+        derivation=done,
         equipment=PROCESSING,
         scale=scale,
     )
     limits = float(layout.data.min()), float(layout.data.max())
-    patient = _pseudonym(source, derivation) if derivation.deidentify else ""
     fallback = window_for(layout.data, modality)
     job = _Job(source, derivation, layout, headers, texts, fallback, limits, uid, patient, identifiers)
     check = partial(check_deidentified, identifiers=identifiers) if identifiers is not None else None
@@ -161,7 +163,9 @@ def _images(job: _Job) -> Iterator[Dataset]:
         yield image
 
 
-def _read_headers(source: Candidate, modality: str, deidentify: bool) -> tuple[list[Dataset], re.Pattern[str] | None]:
+def _read_headers(
+    source: Candidate, modality: str, own_words: set[str], deidentify: bool
+) -> tuple[list[Dataset], re.Pattern[str] | None]:
     flats, known = [], set()
     last = None
     for flat, header in plane_headers(source, modality, whole=deidentify):
@@ -173,7 +177,7 @@ def _read_headers(source: Candidate, modality: str, deidentify: bool) -> tuple[l
         return flats, None
     series = source.series
     known |= {t for t in (series.patient_id, series.series_uid, series.study_uid, *series.patient_names) if len(t) > 2}
-    return flats, identifier_pattern(known)
+    return flats, identifier_pattern(known - own_words)
 
 
 def _series_uid(source: Candidate, layout: Layout, derivation: Derivation, scale: Scale, number: int) -> str:
