@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
+from medidiff.cli.discover import plural
 from medidiff.cli.scan_listing import Listing
 from medidiff.cli.scan_nifti import NiftiEntry
 from medidiff.errors import UsageError
+from medidiff.io.bids_participants import bids_modality, in_dataset
 from medidiff.io.dicom.model import Candidate
 from medidiff.io.identity.demographics import UNKNOWN, demographics
 
@@ -95,7 +97,8 @@ def told_of(rows: Sequence[Row]) -> str:
     sides = Counter(dict((row.patient, row.split) for row in rows).values())
     split = ", ".join(f"{sides[side]} {side}" for side in ("train", "val", "holdout"))
     open_ones = sum(row.split == UNKNOWN for row in rows)
-    text = f"{len(rows)} scans of {len({row.patient for row in rows}) - open_ones} known patients ({split})"
+    known = len({row.patient for row in rows if row.split != UNKNOWN})
+    text = f"{plural(len(rows), 'scan')} of {plural(known, 'known patient')} ({split})"
     return text + (f"; {open_ones} whose patient is not known: fill in patient and split" if open_ones else "")
 
 
@@ -117,4 +120,6 @@ def _nifti_row(one: NiftiEntry) -> Row:
 
     if not one.participant:
         return Row(UNKNOWN, one.case, one.case, UNKNOWN)
-    return Row(one.participant, one.participant, one.case, coin(one.participant))
+    about = in_dataset(one.path, one.participant)
+    modality = bids_modality(one.path.name) or UNKNOWN
+    return Row(one.participant, one.participant, one.case, coin(one.participant), about.age, about.sex, modality)

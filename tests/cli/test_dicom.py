@@ -330,3 +330,14 @@ def test_two_hospitals_with_one_number_are_two_patients(tmp_path: Path, run: Run
     done = run("convert", "dicom", "-o", "out", "--all", "--json")
     assert done.code == 0, done.err
     assert len({Path(entry["output"]).name.split("_")[0] for entry in done.json["files"]}) == 2
+
+
+def test_a_series_that_was_deidentified_here_stays_the_same_person(
+    series: np.ndarray, tmp_path: Path, run: Run
+) -> None:
+    for source, out in (("dicom", "once"), ("once", "twice")):
+        done = run("convert", source, "-o", out, "--format", "dicom", "--deidentify")
+        assert done.code == 0, done.err
+    ids = {pydicom.dcmread(path).PatientID for out in ("once", "twice") for path in (tmp_path / out).rglob("*.dcm")}
+    assert len(ids) == 1
+    assert NUMBER not in ids

@@ -304,12 +304,28 @@ class TestNifti:
         self, folder: Path, home: Path, tmp_path: Path, run: Run
     ) -> None:
         done = run("scan", folder, "--table", tmp_path / "participants.tsv")
+        assert "3 scans of 1 known patient (" in done.err
         assert "2 whose patient is not known" in done.err
         rows = {row["case"]: row for row in rows_of(tmp_path / "participants.tsv")}
         assert rows["sub-01/anat/sub-01_T1w"]["patient"] == rows["sub-01/anat/sub-01_T1w"]["participant_id"] == "sub-01"
         assert rows["sub-01/anat/sub-01_T1w"]["split"] in ("train", "val", "holdout")
         assert rows["loose"]["split"] == rows["four"]["split"] == "n/a"
         assert not set(read_split(tmp_path / "participants.tsv", "train")) & {"loose", "four"}
+
+    def test_age_and_sex_come_from_the_dataset(self, folder: Path, home: Path, tmp_path: Path, run: Run) -> None:
+        """And the modality from the suffix; words for a sex are read, what else stands there is not."""
+        (folder / "sub-02" / "ses-1" / "pet").mkdir(parents=True)
+        make_scan(folder / "sub-02" / "ses-1" / "pet" / "sub-02_ses-1_pet.nii.gz")
+        (folder / "sub-03").mkdir()
+        make_scan(folder / "sub-03" / "sub-03_odd.nii.gz")
+        table = "participant_id\tsex\tage\tname\nsub-01\tmale\t93\tZqname\nsub-02\tf\t41.6\tZqname\n03\tn/a\tZq\tx\n"
+        (folder / "participants.tsv").write_text(table)
+        assert run("scan", folder, "--table", tmp_path / "out.tsv").code == 0
+        rows = {row["patient"]: (row["age"], row["sex"], row["modality"]) for row in rows_of(tmp_path / "out.tsv")}
+        assert rows["sub-01"] == ("89+", "M", "MR")
+        assert rows["sub-02"] == ("41", "F", "PT")
+        assert rows["sub-03"] == ("n/a", "n/a", "n/a")
+        assert "Zq" not in (tmp_path / "out.tsv").read_text()
 
     def test_names_of_patients_in_names_of_files(self, tmp_path: Path, home: Path, run: Run) -> None:
         (tmp_path / "in").mkdir()
@@ -331,6 +347,19 @@ def test_real_scans(name: str, real_data: Callable[[str], Path], run: Run) -> No
     assert told["candidates"]
     assert told["volumes"] + told["refused"] + told["not_volumes"] == len(told["candidates"])
     assert run("scan", folder, "--phi").code == 0
+
+
+def test_one_id_of_a_4d_scan_everywhere(real_data: Callable[[str], Path], tmp_path: Path, run: Run) -> None:
+    folder = real_data("dicom") / "dicom2nifti" / "ge" / "fmri" / "001"
+    told = run("scan", folder, "--json")
+    (listed,) = {one["stack"] for one in told.json["candidates"]}
+    done = run("scan", folder)
+    assert f"  {listed}  " in done.out
+    assert f"warning: {listed}: only the instance numbers" in done.err
+    out = tmp_path / "out.nii.gz"
+    run("denoise", folder, "-o", out, "-p", "tiny").failed_cleanly(3, f"series-013-MR-{listed}: 4D")
+    assert run("convert", folder, "-o", out, "--series", listed, "--4d", "each").code == 0
+    assert run("scan", out, "--json").json["nifti"][0]["volumes"] == 2
 
 
 def test_a_process_of_its_own(planted: Planted, home: Path, tmp_path: Path, shell: Run) -> None:

@@ -24,6 +24,8 @@ _A_YEAR = {"D": 365.25, "W": 365.25 / 7, "M": 12.0, "Y": 1.0}
 _DATE = re.compile(r"(\d{4})[.-]?(\d\d)[.-]?(\d\d)")
 _SCANNED = ("AcquisitionDate", "SeriesDate", "StudyDate", "ContentDate")
 _INFANT = 2.0
+_YEARS = re.compile(r"\d{1,3}(\.\d+)?")
+_SEXES = {"m": "M", "male": "M", "f": "F", "female": "F", "o": "O", "other": "O"}
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,12 @@ def demographics(file: FileRef) -> Demographics:
         years = _between(said["PatientBirthDate"], next((said[key] for key in _SCANNED if said[key]), ""))
     sex = said["PatientSex"].upper()
     return Demographics(_told(years), sex if sex in ("M", "F", "O") else UNKNOWN)
+
+
+def stated(age: str, sex: str) -> Demographics:
+    """Age and sex as a table says them, in the words of `Demographics`; "n/a" for what is no age in years or no sex."""
+    years = float(age) if _YEARS.fullmatch(age.strip()) else float(OLDEST) if age.strip() == f"{OLDEST}+" else None
+    return Demographics(_told(years), _SEXES.get(sex.strip().lower(), UNKNOWN))
 
 
 def _text(dataset: Dataset, keyword: str) -> str:
