@@ -103,4 +103,4 @@ def test_notes(tmp_path: Path) -> None:
         assert note.kind == kind
     note = read_header(FileRef(tmp_path / "absent"))
     assert isinstance(note, FileNote)
-    assert note.kind == "damaged"
+    assert note.kind == "listed in the DICOMDIR but not there"
