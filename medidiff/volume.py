@@ -10,6 +10,9 @@ import numpy as np
 from medidiff.errors import InputError
 from medidiff.geometry import check_affine, spacing_from_affine
 
+MAX_VOXELS = 2**31
+"""Largest volume that is read from a file: 8 GiB as float32."""
+
 
 @dataclass(frozen=True, eq=False)
 class NiftiMemory:

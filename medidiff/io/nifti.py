@@ -19,12 +19,9 @@ from medidiff.io.nifti_header import (
 )
 from medidiff.io.nifti_voxels import check_size, read_frame, read_to_the_end, seek_frame, write_file
 from medidiff.io.quantise import choose_encoding
-from medidiff.volume import Volume, check_finite, check_shape
+from medidiff.volume import MAX_VOXELS, Volume, check_finite, check_shape
 
 __all__ = ["MAX_VOXELS", "NIFTI_SUFFIXES", "hash_array", "hash_file", "read_nifti", "write_nifti"]
-
-MAX_VOXELS = 2**31
-"""Largest volume read_nifti takes: 8 GiB as float32."""
 
 
 def read_nifti(path: str | Path, frame: int | None = None, *, finite: bool = True) -> Volume:

@@ -15,9 +15,8 @@ from medidiff.io.dicom.choose import choose
 from medidiff.io.dicom.model import Assembled, Candidate, Plane, Stacking
 from medidiff.io.dicom.pixels import PlaneReader
 from medidiff.io.dicom.tilt import straighten
-from medidiff.io.nifti import MAX_VOXELS
 from medidiff.io.nifti_header import scanner_memory
-from medidiff.volume import NiftiMemory, Volume
+from medidiff.volume import MAX_VOXELS, NiftiMemory, Volume
 
 _ERRORS: dict[str, type[MedidiffError]] = {
     **dict.fromkeys(("gap", "duplicate", "tilt", "uneven", "no-position", "spacing"), GeometryError),

@@ -24,6 +24,7 @@ import numpy as np
 from medidiff.geometry import lps_to_ras
 from medidiff.io.dicom.model import Plane, Refusal, Stacking
 from medidiff.io.dicom.plane_tags import PERPENDICULAR
+from medidiff.volume import MAX_VOXELS
 
 SPACING_TOLERANCE = 0.01
 """Of the step between slices (facts.md, rule 3)."""
@@ -32,8 +33,6 @@ _ROUNDING_MM = 0.01
 _LARGEST_ROUNDING = 0.1  # of a step
 _CORNERS = 0.1  # of a pixel
 _LISTED = 8
-MAX_VOXELS = 2**31
-"""Largest volume that is read, as for NIfTI: 8 GiB as float32."""
 
 
 def place_tolerance_mm(step_mm: float) -> float:
