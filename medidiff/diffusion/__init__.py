@@ -1,7 +1,8 @@
+from medidiff.diffusion.colour import colour, correlations, draw_power, gaussian_power
 from medidiff.diffusion.fusion import fill_unobserved, fuse, posterior_denoiser, posterior_start, starting_level
 from medidiff.diffusion.gaussian import GaussianDenoiser, wiener_denoise, wiener_error
 from medidiff.diffusion.guidance import guided
-from medidiff.diffusion.losses import NoisyPair, corrupt, denoising_error, log_variance_loss
+from medidiff.diffusion.losses import NoisyPair, corrupt, corrupt_coloured, denoising_error, log_variance_loss
 from medidiff.diffusion.maps import LevelRange, MapDistribution
 from medidiff.diffusion.preconditioning import Coefficients, Denoised, Preconditioned, coefficients, loss_weight
 from medidiff.diffusion.samplers import sample_dpmpp_2m, sample_euler, sample_heun
@@ -24,10 +25,15 @@ __all__ = [
     "Sampler",
     "Samples",
     "coefficients",
+    "colour",
+    "correlations",
     "corrupt",
+    "corrupt_coloured",
     "denoising_error",
+    "draw_power",
     "fill_unobserved",
     "fuse",
+    "gaussian_power",
     "guided",
     "karras_sigmas",
     "log_variance_loss",

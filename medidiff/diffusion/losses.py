@@ -18,11 +18,13 @@ class NoisyPair(NamedTuple):
         y: Network input (b, c, x, y, z).
         level: Total noise map of `y` against the clean scan, what the denoiser is told.
         a: Share of the denoiser's output in the prediction of the target, sigma^2/(sigma^2 + tau^2).
+        kept: For coloured noise on a noisy target: the share of y - D that belongs to the target, per frequency.
     """
 
     y: Tensor
     level: Tensor
     a: Tensor
+    kept: Tensor | None = None
 
 
 def corrupt(
@@ -45,6 +47,29 @@ def corrupt(
     return NoisyPair(target + variance.sqrt() * noise, total, a)
 
 
+def corrupt_coloured(
+    target: Float[Tensor, "1 c x y z"], tau: Float[Tensor, "1 1 1 1 1"], level: Tensor, noise: Tensor, power: Tensor
+) -> NoisyPair:
+    """`corrupt` with coloured noise; the target's own noise stays white.
+
+    Of the total noise n, E[own | n] = tau^2 / (tau^2 + sigma^2 P) n, frequency by frequency: the split of white noise
+    with the spectrum P in the place of 1. It needs one level for the whole patch where tau is not 0.
+
+    Args:
+        target: One scan, normalised.
+        tau: Its own white noise level.
+        level: Wanted total level, (1, c, 1, 1, 1); a map only where tau is 0.
+        noise: Unit noise of that spectrum, shape of `target`.
+        power: Its spectrum on the rfft grid, mean 1.
+    """
+    pair = corrupt(target, tau, level, noise)
+    if not bool((tau > 0).any()):
+        return pair
+    variance = (level**2 - tau**2).clamp_min(0)
+    kept = tau**2 / (tau**2 + variance * power.to(target.device)).clamp_min(1e-20)
+    return pair._replace(kept=kept)
+
+
 def denoising_error(denoised: Tensor, pair: NoisyPair, target: Tensor, sigma_data: Tensor) -> Tensor:
     """Weighted squared error lambda(level) |a D(y; level) + (1 - a) y - r|^2, voxel by voxel.
 
@@ -52,7 +77,11 @@ def denoising_error(denoised: Tensor, pair: NoisyPair, target: Tensor, sigma_dat
     E[r | y] = a E[x0 | y] + (1 - a) y, since y - x0 is split between tau n and the added noise as
     tau^2 : sigma^2. With tau = 0 it is the loss of Karras et al. 2022, section 5.
     """
-    prediction = pair.a * denoised + (1 - pair.a) * pair.y
+    if pair.kept is None:
+        prediction = pair.a * denoised + (1 - pair.a) * pair.y
+    else:
+        removed = torch.fft.rfftn(pair.y - denoised, dim=(-3, -2, -1))
+        prediction = denoised + torch.fft.irfftn(pair.kept * removed, s=tuple(pair.y.shape[-3:]), dim=(-3, -2, -1))
     return loss_weight(pair.level, sigma_data) * (prediction - target) ** 2
 
 

@@ -142,8 +142,14 @@ def _ellipsoid(shape: tuple[int, ...], generator: Generator) -> Tensor:
 
 
 def _slices(shape: tuple[int, ...], generator: Generator) -> Tensor:
-    """All but every k-th slice along one axis."""
+    """Some slices along one axis: all but every k-th, or one to four that are missing."""
     axis = int(torch.randint(3, (), generator=generator))
+    if torch.rand((), generator=generator) < 0.5:
+        missing = int(torch.randint(1, 5, (), generator=generator))
+        first = int(torch.randint(max(1, shape[axis] - missing), (), generator=generator))
+        index = torch.arange(shape[axis])
+        hidden = (index >= first) & (index < first + missing)
+        return hidden.reshape([-1 if i == axis else 1 for i in range(3)]).expand(shape)
     step = int(torch.randint(2, 6, (), generator=generator))
     start = int(torch.randint(step, (), generator=generator))
     hidden = (torch.arange(shape[axis]) - start) % step != 0

@@ -7,6 +7,9 @@ from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
+NOISE_CORRELATION = "noise_correlation"
+"""Name of the condition (b, 6): correlation of the noise one and two voxels apart along x, along y, along z (x1, x2,
+y1, y2, z1, z2); 0 for white noise, nan for unknown."""
 UNKNOWN_CATEGORY = 0
 """Index of the null token of every categorical condition; trained values start at 1."""
 
@@ -50,14 +53,16 @@ class ConditionEmbedding(nn.Module):
         channels: Number of image channels, each with its own noise level.
         width: Length of the embedding.
         slots: The conditions.
+        noise_correlation: Whether the network is told how the noise is correlated (`NOISE_CORRELATION`).
     """
 
-    def __init__(self, channels: int, width: int, slots: ConditionSlots) -> None:
+    def __init__(self, channels: int, width: int, slots: ConditionSlots, noise_correlation: bool = False) -> None:
         super().__init__()
         self.slots = slots
         self.level_in = nn.Conv3d(channels, width, 1)
         self.level_out = nn.Conv3d(width, width, 1)
         self.spacing = nn.Linear(4, width)
+        self.colour = _ColourEmbedding(width) if noise_correlation else None
         self.tables = nn.ModuleDict({k: nn.Embedding(len(s.values) + 1, width) for k, s in slots.categorical.items()})
         self.scalars = nn.ModuleDict({k: nn.Linear(2, width) for k in slots.continuous})
         nn.init.normal_(self.level_in.weight, std=2.0)
@@ -76,6 +81,8 @@ class ConditionEmbedding(nn.Module):
         b = c_noise.shape[0]
         embedded = self.level_out(torch.sin(self.level_in(c_noise)))
         extra = self.spacing(_spacing_features(spacing_mm, b, c_noise.device))
+        if self.colour is not None:
+            extra = extra + self.colour(cond.get(NOISE_CORRELATION), b, c_noise.device)
         for name, table in self.tables.items():
             index = cond.get(name, torch.full((b,), UNKNOWN_CATEGORY, device=c_noise.device))
             extra = extra + table(index)
@@ -86,6 +93,25 @@ class ConditionEmbedding(nn.Module):
             scaled = torch.where(known, 2 * (value - slot.low) / (slot.high - slot.low) - 1, torch.zeros_like(value))
             extra = extra + linear(torch.stack([scaled, known.to(scaled)], dim=1))
         return nn.functional.silu(embedded + extra[:, :, None, None, None])
+
+
+class _ColourEmbedding(nn.Module):
+    """The noise's correlation as a vector; zero at first, so that a prior without it can be trained on."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(7, width)
+        self.out = nn.Linear(width, width)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, correlation: Float[Tensor, "b 6"] | None, batch: int, device: torch.device) -> Tensor:
+        """(b, width); None or nan stands for unknown."""
+        if correlation is None:
+            correlation = torch.full((batch, 6), float("nan"), device=device)
+        known = torch.isfinite(correlation).all(dim=1, keepdim=True)
+        values = torch.where(known, correlation, torch.zeros_like(correlation)).float()
+        return self.out(nn.functional.silu(self.hidden(torch.cat([values, known.to(values)], dim=1))))
 
 
 def _spacing_features(spacing_mm: Tensor | None, batch: int, device: torch.device) -> Tensor:

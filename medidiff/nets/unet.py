@@ -26,6 +26,8 @@ class NetConfig(BaseModel):
     """Length of the noise-level and condition embedding."""
     slots: ConditionSlots = ConditionSlots()
     """Conditions the network takes."""
+    noise_correlation: bool = False
+    """Whether it is told how the noise is correlated (`NOISE_CORRELATION`)."""
 
     @property
     def alignment(self) -> int:
@@ -86,7 +88,7 @@ class HaarUNet(nn.Module):
         if len(widths) != len(blocks):
             raise ValueError(f"blocks {blocks} must have one entry per level of widths {widths}")
         image_channels = 2 * len(config.slots.images)
-        self.embedding = ConditionEmbedding(config.channels, config.embedding, config.slots)
+        self.embedding = ConditionEmbedding(config.channels, config.embedding, config.slots, config.noise_correlation)
         self.stem = nn.Conv3d(8 * (config.channels + image_channels) + config.channels, widths[0], 3, padding=1)
         self.down_blocks = nn.ModuleList()
         self.up_blocks = nn.ModuleList()

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import ValidationError
@@ -33,16 +33,18 @@ class Prior:
     Args:
         card: What it is and how to run it.
         weights: State of the network (a `HaarUNet`), by name; kept as given, computed with in float32 or bfloat16.
+        stored_card: The card as it stands in a file, whose hash is over that text: a card written by an older medidiff
+            lacks the fields that came later.
 
     Raises:
         PriorError: The weights do not fit the architecture on the card, or are not finite.
     """
 
-    def __init__(self, card: Card, weights: Mapping[str, Tensor]) -> None:
+    def __init__(self, card: Card, weights: Mapping[str, Tensor], stored_card: dict[str, Any] | None = None) -> None:
         self.card = card
         self.weights = {name: weights[name].detach().cpu().contiguous() for name in sorted(weights)}
         self._check()
-        self.content_hash = content_hash(card, self.weights)
+        self.content_hash = content_hash(_canonical(stored_card or _card_fields(card)), self.weights)
         """SHA-256 over the weights as stored and the card."""
 
     def __repr__(self) -> str:
@@ -67,7 +69,7 @@ class Prior:
         except ValidationError as error:
             raise PriorError(f"{path}: the card is not valid: {_first_problem(error)}. Update medidiff.") from error
         try:
-            prior = cls(card, load_tensors(path.read_bytes()))
+            prior = cls(card, load_tensors(path.read_bytes()), entry.card)
         except (SafetensorError, OSError, ValueError) as error:
             raise PriorError(
                 f"{path}: the weights are damaged ({error}). Download or train the prior again."
@@ -96,7 +98,7 @@ class Prior:
         metadata = {
             "format": FORMAT,
             "format_version": FORMAT_VERSION,
-            "card": _card_json(self.card),
+            "card": _canonical(_card_fields(self.card)),
             "content_hash": stored.content_hash,
         }
         with atomic_open(path) as file:
@@ -144,9 +146,9 @@ class Prior:
                 )
 
 
-def content_hash(card: Card, weights: Mapping[str, Tensor]) -> str:
+def content_hash(card_text: str, weights: Mapping[str, Tensor]) -> str:
     """SHA-256 over every weight's name, type, shape and bytes, in the order of names, and over the card."""
-    digest = hashlib.sha256(_card_json(card).encode())
+    digest = hashlib.sha256(card_text.encode())
     for name in sorted(weights):
         tensor = weights[name]
         digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
@@ -154,8 +156,12 @@ def content_hash(card: Card, weights: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _card_json(card: Card) -> str:
-    return json.dumps(card.model_dump(mode="json"), sort_keys=True, ensure_ascii=True, allow_nan=False)
+def _card_fields(card: Card) -> dict[str, Any]:
+    return card.model_dump(mode="json")
+
+
+def _canonical(fields: dict[str, Any]) -> str:
+    return json.dumps(fields, sort_keys=True, ensure_ascii=True, allow_nan=False)
 
 
 def _first_problem(error: ValidationError) -> str:

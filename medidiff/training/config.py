@@ -58,6 +58,8 @@ class NoiseConfig(_Part):
     """Mixture of levels."""
     p_constant: float = Field(default=0.5, ge=0, le=1)
     """Share of batches with one level per scan; the rest are maps."""
+    p_coloured: float = Field(default=0.0, ge=0, le=1)
+    """Share of patches with correlated noise; a network with `noise_correlation` is told the correlation."""
 
 
 class OptimiserConfig(_Part):
@@ -86,6 +88,8 @@ class OptimiserConfig(_Part):
 class CardConfig(_Part):
     """What the finished prior says of itself."""
 
+    version: str = "0"
+    """Version of the weights."""
     description: str = ""
     """One or two sentences."""
     modalities: tuple[str, ...] = ()
@@ -121,6 +125,8 @@ class TrainingConfig(_Part):
     """Steps between validations, sample pictures and exported weights."""
     checkpoint_minutes: float = Field(default=5.0, gt=0)
     """Minutes between checkpoints; at most this much work is lost."""
+    start_from: Path | None = None
+    """A prior whose weights the run starts from; layers it lacks start at zero, its sigma_data is kept."""
     data: DataConfig
     """What is trained on."""
     network: NetConfig = NetConfig()

@@ -53,7 +53,7 @@ def make_card(
     coarser = 2.0 if config.data.augmentation.coarser > 0 else 1.0
     return Card(
         name=config.name,
-        version="0",
+        version=config.card.version,
         created=datetime.date.today().isoformat(),
         description=config.card.description,
         task="denoise",

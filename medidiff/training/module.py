@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import lightning
@@ -10,22 +11,33 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from medidiff.diffusion.losses import corrupt, denoising_error, log_variance_loss
+from medidiff.diffusion.colour import colour, correlations, draw_power, gaussian_power
+from medidiff.diffusion.losses import NoisyPair, corrupt, corrupt_coloured, denoising_error, log_variance_loss
 from medidiff.diffusion.maps import LevelRange, MapDistribution
 from medidiff.diffusion.preconditioning import Preconditioned
-from medidiff.nets.embedding import CategoricalSlot, ConditionSlots
+from medidiff.errors import ConfigError
+from medidiff.nets.embedding import NOISE_CORRELATION, CategoricalSlot, ConditionSlots
 from medidiff.nets.unet import HaarUNet, NetConfig
+from medidiff.prior import Prior
 from medidiff.training.config import TrainingConfig
 from medidiff.training.muon import ConvMuon
 
 VALIDATION_PERCENT = (3.0, 9.0, 15.0)
 """Noise levels of the validation, percent of the intensity range."""
+COLOURED_VALIDATION = (9.0, (0.8, 0.8, 0.0))
+"""Level (one of `VALIDATION_PERCENT`) and kernel widths in voxels of the validation under coloured noise."""
 KNOTS = 128
 """Levels at which u(sigma) is computed; between them it is interpolated."""
 P_UNCONDITIONAL = 0.7
 """Share of patches whose kind is left out."""
 P_UNKNOWN_SPACING = 0.2
 """Share of patches whose spacing is left out."""
+P_UNKNOWN_COLOUR = 0.2
+"""Share of patches whose noise correlation is left out."""
+COLOUR_JITTER = 0.02
+"""Standard deviation of the error added to the noise correlation: on a scan it is estimated."""
+COLOURED_UP_TO = 2.0
+"""Levels up to which noise is coloured: above it stands for "not observed"."""
 
 
 class LevelWeight(nn.Module):
@@ -71,10 +83,14 @@ class DenoiserTraining(lightning.LightningModule):
             config.noise.sigma_min,
             config.noise.sigma_max,
         )
+        if config.start_from is not None:
+            start_from(self.denoiser, config.start_from)
         self.denoiser.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.ema = AveragedModel(self.denoiser, multi_avg_fn=_ema_with_warmup(config.optimiser.ema))
         self.ema.requires_grad_(False)
         self.level_weight = LevelWeight(config.noise.sigma_min, config.noise.sigma_max)
+        self.colour_weight = nn.Linear(6, 1, bias=False)  # coloured noise leaves more error at the same level
+        nn.init.zeros_(self.colour_weight.weight)
         self.maps = MapDistribution(
             tuple(LevelRange(part.low, part.high, part.weight) for part in config.noise.levels),
             config.noise.sigma_min,
@@ -88,14 +104,21 @@ class DenoiserTraining(lightning.LightningModule):
         target, tau = batch["target"], batch["tau"]
         level = self.maps.draw(tuple(target.shape), generator).to(target)
         noise = torch.randn(target.shape, generator=generator).to(target)
-        pair = corrupt(target, tau, level, noise)
-        keep = torch.rand(2, target.shape[0], generator=generator).to(target.device)
+        pairs, correlation = self._corrupt(target, tau, level, noise, generator)
+        y, total = torch.cat([p.y for p in pairs]), torch.cat([p.level for p in pairs])
+        keep = torch.rand(3, target.shape[0], generator=generator).to(target.device)
         kind = torch.where(keep[0] < P_UNCONDITIONAL, 0, batch["kind"])
         spacing = torch.where((keep[1] < P_UNKNOWN_SPACING)[:, None], float("nan"), batch["spacing_mm"])
-        denoised = self.denoiser(pair.y, pair.level, spacing, {"kind": kind})
-        error = denoising_error(denoised.mean, pair, target, self.denoiser.sigma_data)
+        told = torch.where((keep[2] < P_UNKNOWN_COLOUR)[:, None], float("nan"), correlation)
+        denoised = self.denoiser(y, total, spacing, {"kind": kind, NOISE_CORRELATION: told})
+        error = torch.cat(
+            [
+                denoising_error(denoised.mean[i : i + 1], pair, target[i : i + 1], self.denoiser.sigma_data)
+                for i, pair in enumerate(pairs)
+            ]
+        )
         clean = (tau == 0).to(target)
-        u = self.level_weight(pair.level.float())
+        u = self.level_weight(total.float()) + self.colour_weight(correlation)[:, :, None, None, None]
         reweighted = (error * torch.exp(-u.detach())).mean()
         learn_u = ((error.detach() * torch.exp(-u) + u) * clean).mean()
         loss = reweighted + learn_u + 0.1 * log_variance_loss(denoised, target, clean)
@@ -103,6 +126,28 @@ class DenoiserTraining(lightning.LightningModule):
         self.log("train/reweighted", reweighted.detach(), prog_bar=True)
         self.log("train/loss", loss.detach())
         return loss
+
+    def _corrupt(
+        self, target: Tensor, tau: Tensor, level: Tensor, noise: Tensor, generator: torch.Generator
+    ) -> tuple[list[NoisyPair], Tensor]:
+        """One pair a patch, white or coloured, and the correlation of its noise (b, 6)."""
+        pairs, told = [], torch.zeros(target.shape[0], 6)
+        shape = (target.shape[2], target.shape[3], target.shape[4])
+        for i in range(target.shape[0]):
+            part = slice(i, i + 1)
+            x, own, wanted = target[part], tau[part], level[part]
+            chosen = float(torch.rand((), generator=generator)) < self.config.noise.p_coloured
+            one_level = wanted.numel() == wanted.shape[1] or not bool(own > 0)
+            if chosen and one_level and float(wanted.max()) <= COLOURED_UP_TO:
+                power = draw_power(shape, generator)
+                pair = corrupt_coloured(x, own, wanted, colour(noise[part], power.to(x)), power)
+                added = float(((wanted**2 - own**2).clamp_min(0) / (wanted**2).clamp_min(1e-12)).mean())
+                told[i] = added * correlations(power, shape)
+                told[i] += COLOUR_JITTER * torch.randn(6, generator=generator)
+            else:
+                pair = corrupt(x, own, wanted, noise[part])
+            pairs.append(pair)
+        return pairs, told.to(target)
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Step, then move the average: together, so that no checkpoint falls between them."""
@@ -120,8 +165,21 @@ class DenoiserTraining(lightning.LightningModule):
             mean = self.ema.module(y, torch.tensor(sigma), batch["spacing_mm"], None).mean
             mse = ((mean - target) ** 2).mean(dim=(1, 2, 3, 4))
             self.log(f"val/psnr_{percent:g}pct", (10 * torch.log10(4 / mse)).mean(), prog_bar=True)
+            if percent == COLOURED_VALIDATION[0]:
+                self._validate_coloured(target, noise, sigma, batch["spacing_mm"])
             excess = (mse - tau.flatten() ** 2).clamp_min(1e-8)
             self.log(f"val/psnr_less_own_noise_{percent:g}pct", (10 * torch.log10(4 / excess)).mean())
+
+    def _validate_coloured(self, target: Tensor, noise: Tensor, sigma: float, spacing_mm: Tensor) -> None:
+        """PSNR under noise blurred in a plane, with and without the network being told."""
+        shape = (target.shape[2], target.shape[3], target.shape[4])
+        power = gaussian_power(shape, COLOURED_VALIDATION[1])
+        y = target + sigma * colour(noise, power.to(target))
+        told = correlations(power, shape).to(target).expand(target.shape[0], 6)
+        for name, cond in (("told", {NOISE_CORRELATION: told}), ("untold", None)):
+            mean = self.ema.module(y, torch.tensor(sigma), spacing_mm, cond).mean
+            mse = ((mean - target) ** 2).mean(dim=(1, 2, 3, 4))
+            self.log(f"val/psnr_coloured_{name}", (10 * torch.log10(4 / mse)).mean())
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Muon for convolution kernels and AdamW for the rest, or AdamW for all."""
@@ -188,6 +246,28 @@ def _ema_with_warmup(decay: float) -> Any:
             slow.lerp_(fast, 1 - beta)
 
     return average
+
+
+def start_from(denoiser: Preconditioned, path: Path) -> None:
+    """Load a prior's weights into a network that may have a condition more.
+
+    Raises:
+        ConfigError: The prior has another architecture, or other kinds.
+    """
+    prior = Prior.load(path)
+    weights = {name: tensor.float() for name, tensor in prior.weights.items()}
+    try:
+        missing, unknown = denoiser.network.load_state_dict(weights, strict=False)
+    except RuntimeError as error:
+        raise ConfigError(f"start_from {path}: another architecture ({error}).") from error
+    if unknown or any(not name.startswith("embedding.colour.") for name in missing):
+        raise ConfigError(f"start_from {path}: another architecture ({[*unknown, *missing][0]} does not fit).")
+    network: Any = denoiser.network
+    if network.config.slots != prior.card.network.slots:
+        raise ConfigError(
+            f"start_from {path}: its conditions are {prior.card.network.slots}; the run's must be the same."
+        )
+    denoiser.sigma_data.copy_(torch.tensor(prior.card.sigma_data).reshape(denoiser.sigma_data.shape))
 
 
 def network_config(config: TrainingConfig, kinds: tuple[str, ...]) -> NetConfig:
