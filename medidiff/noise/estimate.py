@@ -15,7 +15,7 @@ from medidiff.noise.background import find_background
 from medidiff.noise.rician import stabilise
 from medidiff.noise.rounding import smear_rounding
 
-Kind = Literal["gaussian", "rician"]
+Kind = Literal["gaussian", "rician", "chi"]
 
 _MAD_OF_NORMAL = 0.674489750196082  # the median of |n|
 _FLAT_SHARE = 0.12  # of the blocks of each octant: those with the least detail around them
@@ -40,6 +40,11 @@ class NoiseEstimate:
         white: Whether the noise looks white; if not, the level is a lower bound.
         warnings: What to know before trusting it.
         figures: Lag-one correlations, the level at twice the scale, per octant, blocks used.
+        interval: 95% interval of the level; nan where it is not known.
+        level_map: Level voxel by voxel (x, y, z), float32, where it differs across the scan, else None.
+        correlation: Of the noise one and two voxels apart along each axis (x1, x2, y1, y2, z1, z2); 0 for white noise.
+        coils: Coils whose squares were added up: 1 for Rician, more for chi.
+        trusted: Whether the estimate may be used without a second look; the warnings say why not.
     """
 
     level: float
@@ -48,6 +53,11 @@ class NoiseEstimate:
     white: bool
     warnings: list[str] = field(default_factory=list)
     figures: dict[str, float | list[float]] = field(default_factory=dict)
+    interval: tuple[float, float] = (float("nan"), float("nan"))
+    level_map: np.ndarray | None = None
+    correlation: tuple[float, float, float, float, float, float] = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    coils: int = 1
+    trusted: bool = True
 
 
 class _Blocks(NamedTuple):
