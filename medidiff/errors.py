@@ -38,6 +38,10 @@ class NoiseError(MedidiffError):
     exit_code = 2
 
 
+class NoNoiseError(NoiseError):
+    """A scan has no noise that could be measured: it is free of noise, or the noise was rounded away."""
+
+
 class ConfigError(MedidiffError):
     """A configuration file has an unknown key or an invalid value."""
 

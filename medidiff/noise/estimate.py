@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.ndimage import uniform_filter
 
-from medidiff.errors import NoiseError
+from medidiff.errors import NoiseError, NoNoiseError
 from medidiff.noise.background import find_background
 from medidiff.noise.rician import stabilise
 from medidiff.noise.rounding import smear_rounding
@@ -107,7 +107,7 @@ def estimate_noise(
             if found.rayleigh and found.level < _AGREE * level:
                 level = found.level
     if not level > 0:
-        raise NoiseError(
+        raise NoNoiseError(
             "no noise can be measured in this scan (it is rounded away, or there is none). Give --noise-std."
         )
     even = stabilise(data, level) if rician else data
