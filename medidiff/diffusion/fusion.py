@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from medidiff.diffusion.signatures import Denoise, DenoiseMap
+from medidiff.diffusion.signatures import Denoise, DenoiseMap, Fuse
 
 START_FACTOR = 6.0
 """The sampler starts at this many times the largest noise level."""
@@ -34,13 +34,34 @@ def fuse(
     return x, e
 
 
-def posterior_denoiser(denoise_map: DenoiseMap, y: Float[Tensor, "b c x y z"], noise_map: Tensor) -> Denoise:
+def fuse_coloured(
+    x_t: Float[Tensor, "b c x y z"], y: Float[Tensor, "b c x y z"], tau: Tensor, noise_map: Tensor
+) -> tuple[Float[Tensor, "b c x y z"], Tensor]:
+    """Fuse x_t = x0 + tau m L z and y = x0 + m L n: the same map m and shape L, so one weight serves all voxels.
+
+    Args:
+        x_t: State of the sampler.
+        y: Observed scan.
+        tau: Level of `x_t` in multiples of the scan's own noise, positive, 0-dim.
+        noise_map: m, 0-dim or broadcastable to `y`; finite.
+
+    Returns:
+        w x_t + (1 - w) y with w = 1 / (1 + tau^2), and its map e = m tau / sqrt(1 + tau^2); its noise is e L n.
+    """
+    w = 1 / (1 + tau**2)
+    return w * x_t + (1 - w) * y, noise_map * tau * w.sqrt()
+
+
+def posterior_denoiser(
+    denoise_map: DenoiseMap, y: Float[Tensor, "b c x y z"], noise_map: Tensor, fuse: Fuse = fuse
+) -> Denoise:
     """The denoiser of plain diffusion on p(x0 | y): (x, t) -> E[x0 | x_t, y] = D(w x_t + (1 - w) y; e).
 
     Args:
         denoise_map: D(x, sigma) with a map.
         y: Observed scan.
         noise_map: Its noise map, inf where nothing is observed.
+        fuse: `fuse`, or `fuse_coloured` for a denoiser that is told the shape of the noise.
     """
 
     def denoise(x_t: Tensor, t: Tensor) -> Tensor:
@@ -73,6 +94,7 @@ def posterior_start(
     t_0: float,
     z: Float[Tensor, "b c x y z"],
     fill: Float[Tensor, "b c x y z"],
+    fuse: Fuse = fuse,
 ) -> Float[Tensor, "b c x y z"]:
     """State of the ODE at the starting level, two evaluations.
 
@@ -85,11 +107,12 @@ def posterior_start(
         y: Observed scan.
         noise_map: Its noise map, inf where nothing is observed.
         t_0: Starting level, see `starting_level`.
-        z: Standard normal.
+        z: Standard normal; for `fuse_coloured` the scan's kind of noise, m L times a standard normal.
         fill: Standard normal, independent of z; t_0 times it stands for `y` where nothing is observed, since noise at
             the highest level is what a network expects there.
+        fuse: As for `posterior_denoiser`.
     """
     mean = denoise_map(fill_unobserved(y, noise_map, t_0 * fill), noise_map)
     x = mean + t_0 * z
-    denoised = posterior_denoiser(denoise_map, y, noise_map)(x, x.new_tensor(t_0))
+    denoised = posterior_denoiser(denoise_map, y, noise_map, fuse)(x, x.new_tensor(t_0))
     return x + (denoised - mean) / 2

@@ -13,13 +13,22 @@ class GaussianDenoiser:
     Args:
         mu: Mean (c, x, y, z).
         covariance: C, symmetric and positive semi-definite, over the flattened mean (n, n).
+        noise_correlation: R = L L^T, that of the noise (n, n), positive definite; None: white. With it levels must be
+            finite.
     """
 
-    def __init__(self, mu: Float[Tensor, "c x y z"], covariance: Float[Tensor, "n n"]) -> None:
+    def __init__(
+        self,
+        mu: Float[Tensor, "c x y z"],
+        covariance: Float[Tensor, "n n"],
+        noise_correlation: Float[Tensor, "n n"] | None = None,
+    ) -> None:
         self.mu, self.covariance = mu.double(), covariance.double()
+        white = torch.eye(len(covariance), dtype=torch.float64)
+        self.noise_correlation = white if noise_correlation is None else noise_correlation.double()
 
     def __call__(self, x: Float[Tensor, "b c x y z"], sigma: Tensor) -> Float[Tensor, "b c x y z"]:
-        """E[x0 | x = x0 + sigma n] = mu + C (C + S)^-1 (x - mu), S = diag(sigma^2).
+        """E[x0 | x = x0 + sigma n] = mu + C (C + S)^-1 (x - mu), S = diag(sigma) R diag(sigma).
 
         Args:
             x: Noisy scan; ignored where sigma is infinite.
@@ -36,7 +45,8 @@ class GaussianDenoiser:
         p, B = self._scaled(noise_map, y)
         half = p[0, :, None] * self.covariance
         covariance = self.covariance - half.T @ torch.linalg.solve(B[0], half)
-        return GaussianDenoiser(self(y.double(), noise_map)[0], (covariance + covariance.T) / 2)
+        mean = self(y.double(), noise_map)[0]
+        return GaussianDenoiser(mean, (covariance + covariance.T) / 2, self.noise_correlation)
 
     def ode_solution(self, x: Float[Tensor, "b c x y z"], t: float, t_next: float) -> Float[Tensor, "b c x y z"]:
         """Exact solution of the probability-flow ODE from t to t_next.
@@ -50,10 +60,9 @@ class GaussianDenoiser:
         return self.mu + ((deviation * gain) @ U.T).reshape(x.shape)
 
     def _scaled(self, sigma: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """p = 1 / sigma (b, n), 0 where not observed, and B = I + p C p (b, n, n): (C + S)^-1 = p B^-1 p."""
+        """p = 1 / sigma (b, n), 0 where not observed, and B = R + p C p (b, n, n): (C + S)^-1 = p B^-1 p."""
         p = (1 / sigma.double()).expand(x.shape).flatten(1)
-        identity = torch.eye(p.shape[1], dtype=torch.float64)
-        return p, identity + p[:, :, None] * self.covariance * p[:, None, :]
+        return p, self.noise_correlation + p[:, :, None] * self.covariance * p[:, None, :]
 
 
 def wiener_denoise(

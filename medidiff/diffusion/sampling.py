@@ -9,14 +9,24 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from medidiff.diffusion.fusion import posterior_denoiser, posterior_start, starting_level
+from medidiff.diffusion.fusion import (
+    START_FACTOR,
+    fuse,
+    fuse_coloured,
+    posterior_denoiser,
+    posterior_start,
+    starting_level,
+)
 from medidiff.diffusion.samplers import sample_dpmpp_2m, sample_euler, sample_heun
 from medidiff.diffusion.schedules import karras_sigmas
-from medidiff.diffusion.signatures import Callback, DenoiseMap, Sampler
+from medidiff.diffusion.signatures import Callback, Colour, DenoiseMap, Sampler
 from medidiff.errors import NoiseError
 
 SAMPLERS: dict[str, Sampler] = {"2m": sample_dpmpp_2m, "heun": sample_heun, "euler": sample_euler}
 """Samplers by the name a user gives."""
+LAST_TAU = 0.1
+"""Coloured noise: the last level is at most this multiple of the scan's noise, since it loses that squared (1%) of the
+variance in directions that the noise leaves open."""
 
 
 class Samples(NamedTuple):
@@ -43,8 +53,13 @@ def sample_posterior(
     sampler: Sampler = sample_dpmpp_2m,
     generators: Sequence[Generator],
     callback: Callback | None = None,
+    colour: Colour | None = None,
 ) -> Samples:
     """Draw one sample of p(x0 | y) per batch entry.
+
+    With `colour` the noise is y - x0 = m L n for a fixed shape L. The sampler's own noise then has the same shape,
+    x_t = x0 + tau m L z, so that scan and state are one observation voxel by voxel, and levels are multiples tau of
+    the scan's noise, from six down.
 
     Args:
         denoise_map: D(x, sigma) -> clean estimate; sigma is 0-dim or broadcasts to x and holds inf where nothing is
@@ -58,15 +73,22 @@ def sample_posterior(
         sigma_max: Largest level the denoiser knows.
         sampler: Solver.
         generators: One per batch entry, so that a sample does not depend on the batch it is drawn in.
-        callback: Called as callback(i, t, denoised) at every step.
+        callback: Called as callback(i, t, denoised) at every step; t is tau with `colour`.
+        colour: L, see `noise_shape`; None: white. `denoise_map` must be told the same shape (`NOISE_CORRELATION`).
 
     Raises:
-        NoiseError: the map has a level that is not positive, or its entries need different schedules.
+        NoiseError: the map has a level that is not positive, its entries need different schedules, or it is infinite
+            somewhere and `colour` is given.
         ValueError: there is not one generator per batch entry.
     """
     if len(generators) != y.shape[0]:
         raise ValueError(f"generators: {len(generators)} given for a batch of {y.shape[0]}; one per entry is needed")
     t_0 = _common_start(noise_map, sigma_max)
+    if colour is not None and bool(torch.isinf(noise_map).any()):
+        raise NoiseError(
+            "noise_map: infinite in places (not observed) while the noise is correlated: a hole has no share in its "
+            "neighbours' noise. Sample with white noise (--correlated no), or fill the holes first."
+        )
     nfe = 0
 
     def counted(x: Tensor, sigma: Tensor) -> Tensor:
@@ -74,10 +96,15 @@ def sample_posterior(
         nfe += 1
         return denoise_map(x, sigma)
 
-    z, fill = _draw(generators, y), _draw(generators, y)
-    sigmas = karras_sigmas(n_steps, min(sigma_min, t_0 / 10), t_0, dtype=y.dtype).to(y.device)
-    x = posterior_start(counted, y, noise_map, t_0, z, fill)
-    x = sampler(posterior_denoiser(counted, y, noise_map), x, sigmas, callback)
+    if colour is None:
+        z, fill = _draw(generators, y), _draw(generators, y)
+        together, t_last = fuse, min(sigma_min, t_0 / 10)
+    else:
+        z = fill = noise_map * colour(_draw(generators, y))  # nothing is unobserved: fill is not used
+        together, t_0, t_last = fuse_coloured, START_FACTOR, min(sigma_min / float(noise_map.max()), LAST_TAU)
+    sigmas = karras_sigmas(n_steps, t_last, t_0, dtype=y.dtype).to(y.device)
+    x = posterior_start(counted, y, noise_map, t_0, z, fill, together)
+    x = sampler(posterior_denoiser(counted, y, noise_map, together), x, sigmas, callback)
     return Samples(x, nfe)
 
 

@@ -13,6 +13,12 @@ Denoise = Callable[[Tensor, Tensor], Tensor]
 DenoiseMap = Callable[[Tensor, Tensor], Tensor]
 """D(x, sigma): the same with a noise map; sigma is 0-dim or broadcasts to x and may hold inf (not observed)."""
 
+Fuse = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+"""(x_t, y, t, noise_map) -> one observation of x0 and its map."""
+
+Colour = Callable[[Tensor], Tensor]
+"""White noise of unit variance (b, c, x, y, z) -> unit noise with the shape of the scan's."""
+
 Callback = Callable[[int, Tensor, Tensor], None]
 """Called as callback(i, t, denoised) at step i, before the state moves on."""
 
