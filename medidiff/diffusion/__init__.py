@@ -17,6 +17,7 @@ from medidiff.diffusion.samplers import sample_dpmpp_2m, sample_euler, sample_he
 from medidiff.diffusion.sampling import SAMPLERS, Samples, sample_posterior, sample_prior
 from medidiff.diffusion.schedules import karras_sigmas
 from medidiff.diffusion.signatures import Callback, Colour, Denoise, DenoiseMap, Fuse, Sampler
+from medidiff.diffusion.strength import blend, distortion, distortion_db
 
 __all__ = [
     "SAMPLERS",
@@ -35,12 +36,15 @@ __all__ = [
     "Preconditioned",
     "Sampler",
     "Samples",
+    "blend",
     "coefficients",
     "colour",
     "correlations",
     "corrupt",
     "corrupt_coloured",
     "denoising_error",
+    "distortion",
+    "distortion_db",
     "draw_power",
     "fill_unobserved",
     "fuse",

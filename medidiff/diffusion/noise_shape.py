@@ -63,7 +63,8 @@ class NoiseShape:
     @cached_property
     def correlation(self) -> tuple[float, ...]:
         """The correlations it has."""
-        return tuple(correlations(self.power((_GRID,) * 3), (_GRID,) * 3).tolist())
+        grid = (_GRID, _GRID, _GRID)
+        return tuple(correlations(self.power(grid), grid).tolist())
 
     @property
     def error(self) -> float:
