@@ -15,6 +15,7 @@ from medidiff.cli.convert import convert
 from medidiff.cli.demo import demo
 from medidiff.cli.denoise import denoise
 from medidiff.cli.doctor import doctor
+from medidiff.cli.evaluate import evaluate
 from medidiff.cli.info import info
 from medidiff.cli.inpaint import inpaint
 from medidiff.cli.priors import priors
@@ -57,7 +58,7 @@ def _root(
     outcome.show_tracebacks(debug)
 
 
-for _verb in (scan, denoise, inpaint, convert, priors, info, train, demo, doctor):
+for _verb in (scan, denoise, inpaint, convert, evaluate, priors, info, train, demo, doctor):
     app.command()(_verb)
 
 

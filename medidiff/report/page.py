@@ -35,6 +35,21 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Table:
+    """A table of several columns.
+
+    Args:
+        header: A word or two a column.
+        rows: A text a column.
+        caption: How to read it.
+    """
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    caption: str = ""
+
+
+@dataclass(frozen=True)
 class Section:
     """One part of a page. Every text is plain: it is escaped when the page is made.
 
@@ -46,6 +61,7 @@ class Section:
         rows: A table of two columns.
         warnings: Shown before the pictures.
         details: (heading, rows) that are folded away until asked for.
+        tables: Tables of several columns, after the others.
     """
 
     title: str
@@ -55,6 +71,7 @@ class Section:
     rows: Sequence[tuple[str, str]] = ()
     warnings: Sequence[str] = ()
     details: Sequence[tuple[str, Sequence[tuple[str, str]]]] = field(default_factory=tuple)
+    tables: Sequence[Table] = ()
 
 
 def render_page(title: str, sections: Sequence[Section], *, lead: str = "", footer: str = "") -> str:
