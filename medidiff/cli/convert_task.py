@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,10 @@ class ConvertTask:
 
     def check(self, volume: Volume) -> None:
         """Every volume can be converted."""
+
+    def for_frames(self, volumes: Iterable[Volume], frames: int, diffusion: bool) -> ConvertTask:
+        """Every volume by itself."""
+        return self
 
     def foresee(self, volume: Volume, missing: Sequence[int] = ()) -> list[str]:
         """No warnings but the reader's."""

@@ -52,15 +52,35 @@ def denoise(
     ] = "",
     source_too: Annotated[Path | None, typer.Option("--input", "-i", metavar="IN", help="The same as IN.")] = None,
     noise: Annotated[
-        str, typer.Option("--noise", metavar="auto|gaussian|rician", help="Kind of noise; auto finds out.")
+        str, typer.Option("--noise", metavar="auto|gaussian|rician|chi", help="Kind of noise; auto finds out.")
     ] = "auto",
     noise_std: Annotated[
         str | None,
         typer.Option("--noise-std", metavar="S|MAP", help="Its level in the scan's unit: a number, or a NIfTI map."),
     ] = None,
+    coils: Annotated[
+        int | None, typer.Option("--coils", metavar="N", help="Of chi noise: coils whose squares were added up.")
+    ] = None,
+    correlated: Annotated[
+        str,
+        typer.Option("--correlated", metavar="auto|yes|no", help="Noise alike in neighbouring voxels; auto finds out."),
+    ] = "auto",
+    mask: Annotated[
+        Path | None,
+        typer.Option(
+            "--mask",
+            metavar="FILE",
+            help="NIfTI on the scan's grid: where it is not 0, noise and intensities are judged and the scan is "
+            "denoised; outside it comes back unchanged.",
+        ),
+    ] = None,
     samples: Annotated[
         int, typer.Option("--samples", metavar="K", help="Also write K posterior samples and their spread.")
     ] = 0,
+    strength: Annotated[
+        float,
+        typer.Option("--strength", metavar="W", help="From 0, the mean, to 1, one sample: texture for a larger error."),
+    ] = 0.0,
     save: Annotated[
         str,
         typer.Option(
@@ -96,10 +116,10 @@ def denoise(
 ) -> None:
     """Denoise a scan, or every scan in a folder.
 
-    Two passes of the prior, averaged: the posterior mean. The output keeps the scan's grid, unit and kind of number; a
-    record (.json) is written beside it. A folder is resumed: outputs made with the same settings are skipped, and one
-    bad file does not stop the rest. DICOM becomes a derived series of the same study, for the PACS; see `medidiff scan`
-    for what a folder holds.
+    Two passes of the prior, averaged: the posterior mean. A scan without noise worth removing comes back unchanged, and
+    the status says so. The output keeps the scan's grid, unit and kind of number; a record (.json) is written beside
+    it. A folder is resumed: outputs made with the same settings are skipped, and one bad file does not stop the rest.
+    DICOM becomes a derived series of the same study, for the PACS; see `medidiff scan` for what a folder holds.
 
     \b
     Examples:
@@ -107,6 +127,8 @@ def denoise(
       medidiff denoise scans/ -o clean/
       medidiff denoise dicom/ -o clean/ --series 3
       medidiff denoise scan.nii.gz -o clean.nii.gz --noise rician --noise-std 25
+      medidiff denoise scan.nii.gz -o clean.nii.gz --mask brain.nii.gz --modality MR
+      medidiff denoise dwi.nii.gz -o clean.nii.gz --4d each
       medidiff denoise scan.nii.gz -o clean.nii.gz --samples 8 --save residual,uncertainty --report
     """
     scan = source or source_too
@@ -123,8 +145,8 @@ def denoise(
 
     machine = Machine(device=device, precision=precision, threads=threads, max_gb=max_gb)
     task = DenoiseTask(
-        PriorChoice(prior), NoiseChoice(noise, noise_std), samples=samples, seed=seed, shifts=shifts,
-        save=parse_save(save), report=report, machine=machine,
+        PriorChoice(prior), NoiseChoice(noise, noise_std, coils, correlated), mask_path=mask, samples=samples,
+        strength=strength, seed=seed, shifts=shifts, save=parse_save(save), report=report, machine=machine,
     )  # fmt: skip
     given = InputChoice(
         series=series, every=every, participants=parse_labels(participants), modality=modality, four_d=four_d,

@@ -31,9 +31,12 @@ def merge_frames(results: Sequence[Result]) -> Result:
     first = results[0]
     hashes = [result.provenance.get("input_data_sha256") for result in results]
     figures = [dict(result.figures) for result in results]
+    if len({result.status for result in results}) > 1:
+        for result, told in zip(results, figures, strict=True):
+            told["status"] = result.status
     return Result(
         task=first.task,
-        status=first.status,
+        status=_merged_status(results),
         output=first.output,
         residual=first.residual,
         noise_map=first.noise_map,
@@ -46,6 +49,17 @@ def merge_frames(results: Sequence[Result]) -> Result:
         provenance={**first.provenance, "input_data_sha256": hashes, "frames": len(results)},
         figures={"frames": figures} if any(figures) else {},
     )
+
+
+def _merged_status(results: Sequence[Result]) -> str:
+    """The one that all frames have; else the one that asks for the most care: of an extrapolated frame, then the rest.
+
+    Frames that came back unchanged among others stand in the figures.
+    """
+    statuses = [result.status for result in results]
+    careful = [status for status in statuses if status.startswith("extrapolated")]
+    changed = [status for status in statuses if not status.startswith("unchanged")]
+    return (careful or changed or statuses)[0]
 
 
 def _merged_warnings(results: Sequence[Result]) -> list[str]:

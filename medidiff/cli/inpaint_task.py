@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -102,22 +102,28 @@ class InpaintTask:
             InputError: The mask is empty, or leaves nothing observed.
         """
         self.noise.check(volume)
-        from medidiff.tasks.observation import check_same_grid
+        from medidiff.tasks.grids import check_same_grid
 
         check_same_grid(self.mask, volume, f"--mask {self.mask_path}")
         if not self.mask.data.any() or self.mask.data.all():
             what = "empty: nothing to fill" if not self.mask.data.any() else "true everywhere: nothing is observed"
             raise InputError(f"--mask {self.mask_path}: is {what}. Mark the part to fill with 1, the rest with 0.")
 
+    def for_frames(self, volumes: Iterable[Volume], frames: int, diffusion: bool) -> InpaintTask:
+        """Every volume by itself."""
+        return self
+
     def foresee(self, volume: Volume, missing: Sequence[int] = ()) -> list[str]:
         """The warnings that a run would give before the network's turn; the noise is not estimated."""
         from medidiff.tasks.inpaint import generation_warnings
+        from medidiff.tasks.known_noise import Told
         from medidiff.tasks.observation import observe
         from medidiff.tasks.session import level_warnings, spacing_warnings
 
         prior, warnings = self.choice.loaded, []
         if self.noise.std is not None:
-            seen = observe(volume, prior, self.noise.kind_for(volume), self.noise.argument(), ~self.mask.data)
+            told = Told(self.noise.kind, self.noise.argument(), correlated="no")
+            seen = observe(volume, prior, told, ~self.mask.data)
             warnings = [*level_warnings(prior, seen.sigma), *seen.warnings]
         seen_none = self.choice.modality_warnings(volume.modality)
         return [*seen_none, *spacing_warnings(prior, volume.spacing_mm), *warnings, *generation_warnings(prior)]
@@ -130,12 +136,11 @@ class InpaintTask:
             volume,
             self.mask,
             self.choice.loaded,
-            noise=self.noise.kind_for(volume),
+            noise=self.noise.kind,
             noise_std=self.noise.argument(),
             samples=self.fillings,
             seed=self.seed,
             **self.machine.arguments(),
         )
-        self.noise.explain(volume, result.figures)
         result.warnings[:0] = self.choice.modality_warnings(volume.modality)
         return result

@@ -1,4 +1,4 @@
-"""What was said about the noise: its kind, and its level as a number, as a map, or not at all."""
+"""What was said about the noise: its kind, its level as a number, as a map, or not at all, and how it is correlated."""
 
 from __future__ import annotations
 
@@ -6,33 +6,47 @@ import functools
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from medidiff.errors import NoiseError, UsageError
 from medidiff.volume import Volume
 
-KINDS = ("auto", "gaussian", "rician")
+if TYPE_CHECKING:
+    from medidiff.tasks.known_noise import Told
+
+KINDS = ("auto", "gaussian", "rician", "chi")
+CORRELATED = ("auto", "yes", "no")
 
 
 @dataclass(frozen=True)
 class NoiseChoice:
-    """The values of --noise and --noise-std.
+    """The values of --noise, --noise-std, --coils and --correlated.
 
     Args:
-        kind: "auto", "gaussian" or "rician".
+        kind: "auto", "gaussian", "rician" or "chi".
         std: A number in the scan's unit or the path of a NIfTI map, as written; None estimates it.
+        coils: Coils whose squares were added up; None where nobody said.
+        correlated: "auto", "yes" or "no".
 
     Raises:
-        UsageError: An unknown kind.
+        UsageError: A value that none of them has.
         NoiseError: `std` is neither a number nor an existing file.
     """
 
     kind: str = "auto"
     std: str | None = None
+    coils: int | None = None
+    correlated: str = "auto"
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise UsageError(f"--noise {self.kind}: must be {', '.join(KINDS)}.")
+        if self.correlated not in CORRELATED:
+            raise UsageError(f"--correlated {self.correlated}: must be {', '.join(CORRELATED)}.")
+        if self.coils is not None and self.coils < 1:
+            raise UsageError(f"--coils {self.coils}: must be 1 or more.")
+        if self.coils is not None and self.kind in ("gaussian", "rician"):
+            raise UsageError(f"--coils {self.coils}: --noise {self.kind} has no coils to count. Use --noise chi.")
         if self.std is not None and self.number is None and not Path(self.std).is_file():
             raise NoiseError(f"--noise-std {self.std}: must be a number in the scan's unit, or an existing NIfTI map.")
 
@@ -62,25 +76,27 @@ class NoiseChoice:
             return None
         return replace(read_nifti(self.map_path, finite=False), name=str(self.map_path))  # messages name the file
 
-    def kind_for(self, volume: Volume) -> str:
-        """The kind of noise, where the scan's modality decides it: CT has no magnitudes, so nothing Rician."""
-        return "gaussian" if self.kind == "auto" and volume.modality == "CT" else self.kind
-
-    def explain(self, volume: Volume, figures: dict[str, Any]) -> None:
-        """Say in a result's figures why its noise is taken for what it is, where `kind_for` decided that."""
-        if self.kind_for(volume) != self.kind:
-            figures["noise_kind_because"] = "CT: its values are no magnitudes, so nothing is Rician"
-
     def argument(self) -> float | Volume | None:
-        """As the tasks take it."""
+        """The level as the tasks take it."""
         return self.map if self.map_path is not None else self.number
 
+    def told(self) -> Told:
+        """All of it as the tasks take it."""
+        from medidiff.tasks.known_noise import Told
+
+        return Told(self.kind, self.argument(), self.coils, self.correlated)
+
     def settings(self) -> dict[str, Any]:
-        """As it is recorded."""
+        """As it is recorded; what was left out is not named."""
         from medidiff.io import hash_file
 
         std = self.number if self.map_path is None else {"map_file_sha256": hash_file(self.map_path)}
-        return {"noise": self.kind, "noise_std": std}
+        settings: dict[str, Any] = {"noise": self.kind, "noise_std": std}
+        if self.coils is not None:
+            settings["coils"] = self.coils
+        if self.correlated != "auto":
+            settings["correlated"] = self.correlated
+        return settings
 
     def check(self, volume: Volume | None = None) -> None:
         """Refuse a level that is none, or that does not suit this scan.
@@ -98,6 +114,6 @@ class NoiseChoice:
                 "Leave it out to estimate it."
             )
         if volume is not None and self.map is not None:
-            from medidiff.tasks.observation import check_noise_map
+            from medidiff.tasks.grids import check_noise_map
 
             check_noise_map(self.map, volume)

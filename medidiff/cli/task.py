@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -58,6 +58,10 @@ class Task(Protocol):
 
     def check(self, volume: Volume) -> None:
         """Raise what can be known before the work."""
+        ...
+
+    def for_frames(self, volumes: Iterable[Volume], frames: int, diffusion: bool) -> Task:
+        """The same for the volumes of one 4D scan, which may be judged together before the first one is run."""
         ...
 
     def foresee(self, volume: Volume, missing: Sequence[int] = ()) -> list[str]:

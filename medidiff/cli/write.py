@@ -66,6 +66,9 @@ def write_outputs(
         OutputError: The folder cannot be written, or the disk is full. Nothing remains.
     """
     outputs = planned_outputs(job, task)
+    if job.source.frames > 1:
+        volumes = (scan.volume for scan in job.source.scans())
+        task = task.for_frames(volumes, job.source.frames, job.source.has_gradients)
     with Stage(job.target.parent, job.stem) as stage:
         scan, results = _run(task, scans, [kind for kind, _ in outputs])
         gradients = [(kind, path) for kind, path in outputs if kind in GRADIENTS]

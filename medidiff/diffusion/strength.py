@@ -58,7 +58,7 @@ def checked_weight(weight: float) -> float:
         UsageError: It is not.
     """
     if not 0 <= weight <= 1:
-        raise UsageError(f"--sample-weight {weight:g}: must be from 0 (posterior mean) to 1 (posterior sample).")
+        raise UsageError(f"--strength {weight:g}: must be from 0 (posterior mean) to 1 (posterior sample).")
     return weight
 
 

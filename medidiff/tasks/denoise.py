@@ -4,38 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from medidiff.diffusion.preconditioning import Denoised
-from medidiff.errors import UsageError
+from medidiff.diffusion.strength import checked_weight
+from medidiff.errors import NoNoiseError
 from medidiff.io.hashing import hash_array
 from medidiff.prior import Prior
 from medidiff.result import Result
-from medidiff.tasks.gaps import Gaps, fill_gaps
-from medidiff.tasks.observation import NoiseKind, check_same_grid, keep_unmeasured, observe
+from medidiff.tasks.clean import estimate_clean
+from medidiff.tasks.gaps import Gaps
+from medidiff.tasks.grids import region_of
+from medidiff.tasks.known_noise import Correlated, KnownNoise, NoiseKind, Told, on_measured
+from medidiff.tasks.observation import Observation, as_clean, observe
+from medidiff.tasks.outcome import denoised, unchanged
+from medidiff.tasks.safeguards import is_clean
 from medidiff.tasks.session import Session, check_steps
+from medidiff.tasks.shifts import DEFAULT_SHIFTS, MOST_SHIFTS, check_shifts, shifted_mean
 from medidiff.volume import Volume
-
-# Shifts of the grid on which the network works, all parities of the Haar transform, and the axes flipped with them.
-_SHIFTS = ((0, 0, 0), (1, 1, 1), (1, 1, 0), (0, 0, 1), (1, 0, 1), (0, 1, 0), (0, 1, 1), (1, 0, 0))
-_FLIPS = ((), (2, 3, 4), (2,), (3, 4), (3,), (2, 4), (4,), (2, 3))
-MOST_SHIFTS = len(_SHIFTS)
-DEFAULT_SHIFTS = 2
-"""Two places of the Haar grid: 0.1 dB better than one for twice the time; four add 0.05 dB, eight 0.03 dB more
-(`python -m benchmarks.shifts`)."""
 
 
 def denoise(
     volume: Volume,
     prior: Prior | str | Path = "general",
     *,
-    noise: NoiseKind | str = "auto",
+    noise: NoiseKind | KnownNoise | str = "auto",
     noise_std: float | Volume | None = None,
+    coils: int | None = None,
+    correlated: Correlated | str = "auto",
+    mask: Volume | None = None,
     missing: Sequence[int] = (),
     samples: int = 0,
+    strength: float = 0.0,
     shifts: int = DEFAULT_SHIFTS,
     seed: int = 0,
     device: str = "auto",
@@ -47,14 +49,24 @@ def denoise(
     """Posterior mean of the clean scan, in two network evaluations; on request samples of the posterior.
 
     Args:
-        volume: Noisy scan, any intensity unit; 3D, (x, y, z).
+        volume: Noisy scan, any intensity unit; 3D, (x, y, z). Its modality, where it says one, decides what can be
+            decided by it: CT values are no magnitudes.
         prior: Trained denoiser, its name, or its file; its card says which scans it has seen.
-        noise: Kind of noise: gaussian, rician (magnitude MR), or auto.
-        noise_std: Noise standard deviation in the scan's own unit, or a map on its grid. None estimates it.
+        noise: Kind of noise: gaussian, rician or chi (magnitude MR of one or several coils), or auto. Or all that is
+            known of it, as another scan's frames gave it (`tasks.frames`).
+        noise_std: Noise standard deviation in the scan's own unit (rician, chi: of the real and imaginary parts), or a
+            map on its grid. None estimates it.
+        coils: Coils whose squares were added up, of chi.
+        correlated: Whether noise is correlated from voxel to voxel: auto finds out, yes takes the measured correlation
+            even when in doubt, no takes it as white.
+        mask: On the scan's grid; nonzero where noise and intensities are judged and the scan is denoised. Outside the
+            scan comes back unchanged.
         missing: Slices along z (the third axis), counted from 0, that hold no measurement. Whatever they hold, NaN
             included, is ignored, and what the prior puts there is said to be generated (see `gaps.fill_gaps`). The
             measured slices come out as if they were the whole scan.
         samples: Posterior samples to draw as well; each costs `n_steps` + 2 evaluations.
+        strength: From 0, the posterior mean, to 1, a posterior sample: how much of the texture that nobody can know is
+            put back. The squared error grows by the factor 1 + strength^2.
         shifts: Evaluations to average, each with the scan shifted and flipped differently: 1 is fastest, 8 best.
         seed: Seed of the samples; the mean does not depend on it.
         device: auto, cpu, cuda, cuda:N or mps.
@@ -66,12 +78,14 @@ def denoise(
     Returns:
         Result with the clean scan on the same grid and in the same unit, residual, noise map and uncertainty. On
         missing slices the noise map is infinite and the residual 0, since nothing was measured that could be removed;
-        so they are on unmeasured voxels, which keep their values.
+        so they are on unmeasured voxels, which keep their values. Its status says `denoised`, `unchanged: already
+        clean` (no noise was found that is worth removing), or `extrapolated: ` and what the prior has not seen.
 
     Raises:
         InputError: The scan is not 3D, not finite, or constant, or fewer than two of its slices were measured.
         UsageError: A setting is not acceptable, or a missing slice is none of the scan's.
-        NoiseError: `noise_std` is not positive and finite, or could not be estimated.
+        NoiseError: `noise_std` is not positive and finite, or the level could not be estimated.
+        GeometryError: The mask or the noise map lies on another grid.
         PriorError: The prior is missing or refused.
         DeviceError: The device is not there.
         MemoryLimitError: Not even the smallest tile fits.
@@ -79,94 +93,56 @@ def denoise(
     Source: Efron 2011 (Tweedie); Karras et al. 2022, Eq. 7, voxel by voxel.
     """
     check_steps(n_steps, samples)
-    if not 1 <= shifts <= MOST_SHIFTS:
-        raise UsageError(f"--shifts {shifts}: must be from 1 to {MOST_SHIFTS}.")
+    check_shifts(shifts)
+    checked_weight(strength)
     gaps = Gaps.of(volume, missing)
     measured = gaps.without(volume).check()
-    if isinstance(noise_std, Volume):
-        check_same_grid(noise_std, volume, f"--noise-std {noise_std.name or 'map'}")
+    region = None if mask is None else region_of(mask, volume)
+    told = noise if isinstance(noise, KnownNoise) else Told(noise, noise_std, coils, correlated)
+    told = on_measured(told, volume, gaps.without)
     session = Session(
         prior, measured.spacing_mm, device=device, precision=precision, threads=threads, max_gb=max_gb, seed=seed
     )
     with session:
-        level = gaps.without(noise_std) if isinstance(noise_std, Volume) else noise_std
-        seen = observe(measured, session.prior, noise, level)
-        session.check_level(seen.sigma)
-        y, sigma = session.tensor(seen.y), session.level(seen.sigma)
-        out = shifted_mean(session, y, sigma, shifts)
-        if gaps.missing:
-            session.spacing_mm = volume.spacing_mm
-            y, sigma, out = fill_gaps(session, seen, out, gaps)
-            seen = gaps.expand_observation(seen)
-        drawn = [session.sample(y, sigma, i, n_steps)[0] for i in range(samples)]
-        clean, std = _array(out.mean), _array((out.log_variance / 2).exp())
-        output = keep_unmeasured(volume, seen.to_scan(clean))
-        uncertainty = volume.with_data(seen.std_to_scan(clean, std))
-        hidden = gaps.is_missing() if volume.unmeasured is None else gaps.is_missing() | volume.unmeasured
-        data = np.where(hidden, 0, volume.data).astype(np.float32)
-        residual = volume.with_data(data - np.where(hidden, np.float32(0), output.data))
-        noise_map = volume.with_data(np.where(hidden, np.float32(np.inf), seen.level_map()))
-        posterior = [keep_unmeasured(volume, seen.to_scan(_array(x))) for x in drawn]
-    settings = {
-        "noise": noise,
-        "noise_std": seen.figures["noise_std"] if noise_std is not None else None,
+        seen = _look(session, measured, told, None if region is None else gaps.of_measured(region))
+        if not gaps.missing and (seen is None or is_clean(seen)):
+            result = unchanged(volume, seen, samples)
+        else:
+            seen = seen or as_clean(measured, session.prior)
+            clean = estimate_clean(session, seen, gaps, shifts, volume.spacing_mm)
+            drawn = [_draw(session, clean.y, clean.sigma, i, n_steps) for i in range(max(samples, strength > 0))]
+            result = denoised(volume, session, clean, gaps, region, drawn, samples, strength)
+    settings: dict[str, Any] = {
+        "noise": noise if isinstance(noise, str) else noise.kind,
+        "noise_std": result.figures["noise_std"] if noise_std is not None else None,
+        "coils": coils,
+        "correlated": correlated,
         "missing": list(gaps.missing),
         "samples": samples,
+        "strength": strength,
         "shifts": shifts,
         "n_steps": n_steps,
         "max_gb": max_gb,
     }
-    figures = {
-        **seen.figures,
-        # About 1 where everything removed was noise: less on scans with much detail, more where anatomy went with it.
-        "residual_over_noise": float((residual.data / noise_map.data)[np.isfinite(noise_map.data)].std()),
-        "uncertainty_median": float(np.median(uncertainty.data)),
-    }
-    if gaps.missing:
-        figures["generated_slices"] = list(gaps.missing)
-    return Result(
-        task="denoise",
-        status="denoised",
-        output=output,
-        residual=residual,
-        noise_map=noise_map,
-        uncertainty=uncertainty,
-        samples=posterior,
-        nfe=session.tiled.nfe,
-        seconds=session.seconds,
-        peak_memory_mib=session.peak_memory_mib,
-        warnings=[*session.warnings, *seen.warnings, *gaps.warnings(samples)],
-        provenance=session.provenance(settings, input_data_sha256=hash_array(volume.data), input_name=volume.name),
-        figures=figures,
+    more = {} if region is None else {"mask_data_sha256": hash_array(region)}
+    result.nfe, result.seconds, result.peak_memory_mib = session.tiled.nfe, session.seconds, session.peak_memory_mib
+    result.warnings = [*session.warnings, *result.warnings]
+    result.provenance = session.provenance(
+        settings, input_data_sha256=hash_array(volume.data), input_name=volume.name, **more
     )
+    return result
 
 
-def shifted_mean(session: Session, y: Tensor, sigma: Tensor, shifts: int) -> Denoised:
-    """The mean of several evaluations, each on a grid shifted by a voxel and flipped.
-
-    The Haar transform is not shift invariant: where a 2 x 2 x 2 cube begins changes the estimate by up to a fifth of
-    sigma. Averaging over the places takes that part of the error away.
-    """
-    mean, log_variance = torch.zeros_like(y), torch.zeros_like(y)
-    for shift, flips in zip(_SHIFTS[:shifts], _FLIPS[:shifts], strict=True):
-        level = _shift(sigma.flip(flips), shift) if sigma.ndim and flips else sigma
-        out = session.tiled(_shift(y.flip(flips), shift), level, session.spacing_mm)
-        crop = (..., *(slice(s, s + n) for s, n in zip(shift, y.shape[2:], strict=True)))
-        mean += out.mean[crop].flip(flips) / shifts
-        log_variance += out.log_variance[crop].flip(flips) / shifts
-    return Denoised(mean, log_variance)
+def _look(session: Session, measured: Volume, told: Told | KnownNoise, where: np.ndarray | None) -> Observation | None:
+    """The scan as the prior sees it; None where no noise can be measured."""
+    try:
+        return observe(measured, session.prior, told, where)
+    except NoNoiseError:
+        return None
 
 
-def _shift(x: Tensor, shift: tuple[int, ...]) -> Tensor:
-    """Repeat the first voxels of the axes to be shifted by one."""
-    for axis, by in enumerate(shift, start=2):
-        if by:
-            x = torch.cat([x.narrow(axis, 0, by), x], dim=axis)
-    return x
-
-
-def _array(x: Tensor) -> np.ndarray:
-    return x[0, 0].float().cpu().numpy()
+def _draw(session: Session, y: Tensor, sigma: Tensor, index: int, n_steps: int) -> np.ndarray:
+    return session.sample(y, sigma, index, n_steps)[0][0, 0].float().cpu().numpy()
 
 
 __all__ = ["MOST_SHIFTS", "denoise", "shifted_mean"]

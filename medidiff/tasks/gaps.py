@@ -107,6 +107,10 @@ class Gaps:
         unmeasured = None if volume.unmeasured is None else volume.unmeasured[:, :, self.measured]
         return replace(volume, data=volume.data[:, :, self.measured], affine_ras=affine_ras, unmeasured=unmeasured)
 
+    def of_measured(self, values: np.ndarray) -> np.ndarray:
+        """The measured slices of an array (x, y, z)."""
+        return values[:, :, self.measured] if self.missing else values
+
     def expand(self, values: np.ndarray) -> np.ndarray:
         """Measured slices back in their places, linear interpolation along z between them.
 
@@ -150,8 +154,12 @@ class Gaps:
         """The observation of the measured slices on the whole scan's grid."""
         if not self.missing:
             return seen
-        sigma, level = (self.expand(m) if isinstance(m, np.ndarray) else m for m in (seen.sigma, seen.level))
-        return replace(seen, y=self.expand(seen.y), sigma=sigma, level=level)
+        level, where = seen.noise.level, seen.where
+        if isinstance(level, np.ndarray):
+            level = self.expand(level)
+        if where is not None:
+            where = self.expand(where.astype(np.float32)) > 0.5
+        return replace(seen, y=self.expand(seen.y), noise=replace(seen.noise, level=level), where=where)
 
     def longest(self) -> int:
         """Missing slices in a row between two measured ones, at most."""
@@ -206,7 +214,7 @@ def fill_gaps(session: Session, seen: Observation, measured: Denoised, gaps: Gap
     around = sigma.clamp_min(LOWEST_LEVEL_AROUND)
 
     def told_at(level: float) -> Denoised:
-        return session.tiled(y, torch.where(missing, level, around).expand(y.shape), session.spacing_mm)
+        return session.evaluate(y, torch.where(missing, level, around).expand(y.shape))
 
     first = told_at(ANNEALED_LEVELS[0])
     y = torch.where(missing, first.mean.to(y), y)

@@ -12,7 +12,9 @@ from medidiff.io.hashing import hash_array
 from medidiff.io.quantise import nearest_storable
 from medidiff.prior import Prior
 from medidiff.result import Result
-from medidiff.tasks.observation import NoiseKind, Observation, check_same_grid, keep_unmeasured, observe
+from medidiff.tasks.grids import check_same_grid, keep_unmeasured
+from medidiff.tasks.known_noise import NoiseKind, Told
+from medidiff.tasks.observation import Observation, as_clean, observe
 from medidiff.tasks.session import Session, check_steps
 from medidiff.volume import Volume
 
@@ -140,13 +142,14 @@ def _observe_around(
 ) -> Observation:
     """What is known outside the hole; a scan without measurable noise is taken at the prior's smallest level."""
     outside = volume.with_data(np.where(hole, np.median(volume.data[~hole]), volume.data))
+    # What is correlated with a hole is not known: the sampler takes the noise around it as white.
+    told = Told(noise, noise_std, correlated="no")
     try:
-        return observe(outside, session.prior, noise, noise_std, ~hole)
+        return observe(outside, session.prior, told, ~hole)
     except NoiseError as error:
         if noise_std is not None:
             raise
-        smallest = session.card.normalisation.fit(outside.data[~hole]).noise_inverse(session.card.sigma_min)
-        seen = observe(outside, session.prior, "gaussian", float(smallest), ~hole)
+        seen = as_clean(outside, session.prior, ~hole)
         session.warnings.append(f"the scan is taken as clean: {error}")
         return seen
 

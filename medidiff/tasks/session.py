@@ -17,10 +17,14 @@ from torch import Generator, Tensor
 
 from medidiff import __version__
 from medidiff.device import describe_device, set_threads
+from medidiff.diffusion.noise_shape import NoiseShape, noise_shape
+from medidiff.diffusion.preconditioning import Denoised
 from medidiff.diffusion.sampling import sample_posterior
 from medidiff.diffusion.signatures import Callback
 from medidiff.errors import UsageError
+from medidiff.nets.embedding import NOISE_CORRELATION
 from medidiff.prior import Denoiser, Prior
+from medidiff.tasks.known_noise import WHITE, Correlation
 from medidiff.tiling import TiledDenoiser
 
 LAST_LEVEL = 0.01
@@ -71,6 +75,7 @@ class Session:
         self.tiled = TiledDenoiser(denoiser, max_gb)
         self.spacing_mm, self.seed, self.max_gb = spacing_mm, seed, max_gb
         self.warnings = spacing_warnings(self.prior, spacing_mm)
+        self.correlation: Correlation = WHITE
         self.seconds = self.peak_memory_mib = 0.0
 
     def __enter__(self) -> Session:
@@ -92,6 +97,24 @@ class Session:
         """A level in normalised units as the denoiser takes it: 0-dim or a map."""
         return self.tensor(sigma) if isinstance(sigma, np.ndarray) else torch.tensor(sigma, device=self.device)
 
+    def know_correlation(self, correlation: Correlation) -> None:
+        """Tell the prior how the scan's noise is correlated; a warning where it cannot be told."""
+        self.correlation = correlation
+        if any(correlation) and not self.card.network.noise_correlation:
+            self.warnings.append(
+                f"the noise is correlated from voxel to voxel; the prior {self.card.name} {self.card.version} cannot "
+                "be told so: noise will remain."
+            )
+
+    def evaluate(self, x: Tensor, sigma: Tensor, cond: dict[str, Tensor] | None = None) -> Denoised:
+        """D(x; sigma) in tiles, the prior knowing the scan's spacing and how its noise is correlated."""
+        return self.tiled(x, sigma, self.spacing_mm, {**self._told(x.shape[0]), **(cond or {})} or None)
+
+    def _told(self, batch: int) -> dict[str, Tensor]:
+        if not self.card.network.noise_correlation:
+            return {}
+        return {NOISE_CORRELATION: torch.tensor([self.correlation] * batch, dtype=torch.float32, device=self.device)}
+
     def sample(
         self,
         y: Tensor,
@@ -103,13 +126,15 @@ class Session:
     ) -> tuple[Tensor, Tensor]:
         """Posterior sample number `index`; the same whatever else is sampled.
 
+        Where the prior knows that the noise is correlated, the sampler's own noise is correlated alike.
+
         Returns:
             The sample, and the log variance of the first evaluation, that of D(y; m).
         """
         first: list[Tensor] = []
 
         def denoise_map(x: Tensor, sigma: Tensor) -> Tensor:
-            out = self.tiled(x, sigma, self.spacing_mm, cond)
+            out = self.evaluate(x, sigma, cond)
             if not first:
                 first.append(out.log_variance)
             return out.mean
@@ -123,8 +148,13 @@ class Session:
             sigma_max=self.card.sigma_max,
             generators=[sample_generator(self.seed, index)],
             callback=callback,
+            colour=self._colour(),
         )
         return samples.x, first[0]
+
+    def _colour(self) -> NoiseShape | None:
+        known = any(self.correlation) and self.card.network.noise_correlation
+        return noise_shape(self.correlation) if known else None
 
     def check_level(self, sigma: float | np.ndarray) -> None:
         """Warn where a level (normalised units) is beyond what the prior was trained on; it is clamped there."""

@@ -105,7 +105,8 @@ def test_a_dry_run_warns_like_the_run(scan: Path, run: Run) -> None:
     foreseen = dry.json["files"][0]["warnings"]
     assert any("times the largest the prior tiny was trained on" in text for text in foreseen)
     warned = real.json["files"][0]["record"]["result"]["warnings"]
-    assert [text for text in warned if not text.startswith("stored as")] == foreseen
+    # What the network's own output tells cannot be foreseen.
+    assert [text for text in warned if not text.startswith(("stored as", "structure in the residual"))] == foreseen
     assert foreseen[0] in dry.err
 
 

@@ -38,7 +38,7 @@ def test_ends_and_decibels() -> None:
 @pytest.mark.parametrize("weight", [-0.1, 1.01, math.nan])
 def test_refuses(weight: float) -> None:
     for function in (distortion, lambda w: blend(torch.zeros(1), torch.zeros(1), w)):
-        with pytest.raises(UsageError, match="--sample-weight"):
+        with pytest.raises(UsageError, match="--strength"):
             function(weight)
     with pytest.raises(UsageError, match="1 or more"):
         distortion(0.5, samples=0)
