@@ -14,7 +14,7 @@ from medidiff.evaluate.scores import NOISY, Score
 from medidiff.report.page import Picture, Section, Table, render_page
 from medidiff.volume import Volume
 
-MOST_SHOWN = 6
+MOST_SHOWN, MOST_ALIKE = 8, 2
 _HEIGHT = 240
 _MEANING = (
     "Means over patients. The range is the clean scan's 0.5th to 99.5th percentile. Anatomy in residual: correlation "
@@ -49,9 +49,8 @@ def pictures_of(
         scale = _HEIGHT / (cut.pixels.shape[0] * cut.row_mm)
         return draw_slice(cut, lambda p: diverging(p, limit), scale, letters=False)
 
-    blank = np.full_like(image(clean), 255)
     pictures = [
-        Picture.of(stack([image(clean), blank]), "clean", f"Grey from {limits[0]:.4g} to {limits[1]:.4g}."),
+        Picture.of(image(clean), "clean", f"Grey from {limits[0]:.4g} to {limits[1]:.4g}."),
         Picture.of(
             stack([image(noisy), colours(noisy.data - clean.data)]),
             NOISY,
@@ -99,4 +98,4 @@ def _scores_table(one: Scored) -> Table:
     return Table(header, rows)
 
 
-__all__ = ["MOST_SHOWN", "page_of", "pictures_of"]
+__all__ = ["MOST_ALIKE", "MOST_SHOWN", "page_of", "pictures_of"]

@@ -13,7 +13,7 @@ import typer
 
 from medidiff import __version__
 from medidiff.cli.evaluate_folder import check_free
-from medidiff.cli.evaluate_page import MOST_SHOWN, page_of, pictures_of
+from medidiff.cli.evaluate_page import MOST_ALIKE, MOST_SHOWN, page_of, pictures_of
 from medidiff.cli.evaluate_text import Scored, conditions_of, csv_of, differences_of, lines_of, means_of
 from medidiff.cli.outcome import Failure, emit_json, failure_of, say, stop, warn
 from medidiff.cli.progress import Progress
@@ -143,7 +143,8 @@ def _one(pair: Pair, request: Request, run: _Run) -> None:
     run.scored.append(Scored(pair.name, pair.patient, pair.condition, scores))
     files = {"clean": pair.clean, "noisy": pair.noisy, **pair.results}
     run.files.append({key: {"file": path.name, "sha256": hash_file(path)} for key, path in files.items()})
-    if request.output is not None and len(run.pictures) < MOST_SHOWN:
+    alike = sum(one.condition == pair.condition and one.name in run.pictures for one in run.scored)
+    if request.output is not None and len(run.pictures) < MOST_SHOWN and alike < MOST_ALIKE:
         inside = foreground_mask(clean.data, modality)
         run.pictures[pair.name] = pictures_of(clean, noisy, results, inside, scores)
 

@@ -73,7 +73,8 @@ def make_pack(
         images = stage.place(pack / IMAGES)
         images.mkdir()
         _draw_all(items, {name: files for name, (_, files) in scans.items()}, noisy, images)
-        commitment = _write(stage, pack, hidden, key, items, seed, results)
+        sealed, commitment = _seal(stage, pack, images, items, seed, results)
+        atomic_write_text(hidden.place(key), sealed)
         hidden.commit()
         stage.commit(removes=[pack / name for name in (MANIFEST, README, SCORES) if (pack / name).exists()])
     code = PartialFailure.exit_code if failures else 0
@@ -87,7 +88,7 @@ def make_pack(
         typer.echo(f"{pack}: {plural(len(items), 'item')} of {plural(len(scans), 'scan')}, for readers")
         typer.echo(f"{key}: which side is which; keep it from readers. SHA-256 {commitment}")
     if failures:
-        say(f"error: {len(failures)} scans failed; each is named above.")
+        say(f"error: {plural(len(failures), 'scan')} failed, named above.")
         raise typer.Exit(code)
 
 
@@ -196,7 +197,7 @@ def _write_item(name: str, sides: Mapping[str, Volume], folder: Path) -> None:
 
 def _picture(sides: Mapping[str, Volume]) -> np.ndarray:
     """Three planes under each other, the sides beside each other, in one grey window."""
-    limits = window_limits(np.concatenate([volume.data.ravel() for volume in sides.values()]))
+    limits = window_limits(np.concatenate([volume.data.ravel() for side, volume in sides.items() if side != "input"]))
     columns = []
     for side, volume in sides.items():
         cuts = [take_slice(volume, plane) for plane in PLANES]
@@ -204,26 +205,26 @@ def _picture(sides: Mapping[str, Volume]) -> np.ndarray:
         for cut in cuts:
             scale = _HEIGHT / (cut.pixels.shape[0] * cut.row_mm)
             rows.append(draw_slice(cut, lambda pixels: grey(pixels, *limits), scale))
-        columns.append(captioned(stack(rows, gap=6), side))
+        columns.append(captioned(stack(rows, gap=6), side if side == "input" else f"side {side}"))
     return beside(columns, gap=10)
 
 
-def _write(
-    stage: Stage, pack: Path, hidden: Stage, key: Path, items: Sequence[Item], seed: int, results: Mapping[str, Path]
-) -> str:
-    images = stage.place(pack / IMAGES)
+def _seal(
+    stage: Stage, pack: Path, images: Path, items: Sequence[Item], seed: int, results: Mapping[str, Path]
+) -> tuple[str, str]:
+    """Write what lies beside the images; the key and its commitment."""
     hashes = {f"{IMAGES}/{path.name}": hash_file(path) for path in sorted(images.iterdir())}
     about = {"medidiff": __version__, "methods": {name: str(folder) for name, folder in results.items()}}
-    text, commitment = seal(items, seed, hashes, about)
-    atomic_write_text(hidden.place(key), text)
-    atomic_write_text(stage.place(pack / SCORES), empty_scores(items))
+    key, commitment = seal(items, seed, hashes, about)
+    scores = stage.place(pack / SCORES)
+    atomic_write_text(scores, empty_scores(items))
     atomic_write_text(stage.place(pack / README), readme_of(len(items), commitment))
     manifest = {
         "format": PACK_FORMAT, "medidiff": __version__, "items": len(items), "commitment_sha256": commitment,
-        "files": [README, SCORES, MANIFEST, *hashes], "empty_scores_sha256": hash_file(stage.place(pack / SCORES)),
+        "files": [README, SCORES, MANIFEST, *hashes], "empty_scores_sha256": hash_file(scores),
     }  # fmt: skip
     atomic_write_text(stage.place(pack / MANIFEST), json.dumps(manifest, indent=2) + "\n")
-    return commitment
+    return key, commitment
 
 
 def _ours(pack: Path) -> set[str]:

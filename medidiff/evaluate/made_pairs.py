@@ -12,11 +12,17 @@ import numpy as np
 from medidiff.errors import InputError, UsageError
 from medidiff.evaluate.scores import data_range
 from medidiff.noise import add_gaussian, add_rician, estimate_noise
+from medidiff.noise.correlated import GaussianKernel, add_correlated, kernel_correlations
+from medidiff.noise.varying import smooth_level_map
 from medidiff.volume import Volume
 
 ENOUGH = 3.0
 """Added noise should be so many times the scan's own: what a method removes of the latter then counts for little."""
 _MOST_PERCENT = 100.0
+_KERNEL_WIDTH = 0.8
+"""Of correlated noise: standard deviation in voxels of the kernel that blurs it in the plane of the finer voxels."""
+_PEAK = 3.0
+"""Of varying noise: the highest level over the lowest."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +46,8 @@ class Made:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
-_Maker = Callable[[np.ndarray, float, np.random.Generator], tuple[np.ndarray, np.ndarray | None, dict[str, Any]]]
+_Noisy = tuple[np.ndarray, np.ndarray | None, dict[str, Any]]
+"""Scan, map of the level where it differs, what else is known."""
 
 
 def add_known_noise(clean: Volume, kind: str, percent: float, seed: int) -> Made:
@@ -63,7 +70,7 @@ def add_known_noise(clean: Volume, kind: str, percent: float, seed: int) -> Made
     level = percent / 100 * data_range(data)
     key = hashlib.sha256(data.tobytes()).digest() + f"{kind} {percent:g}".encode()
     rng = np.random.default_rng([seed, int.from_bytes(hashlib.sha256(key).digest()[:16], "little")])
-    noisy, level_map, facts = _MAKERS[kind](data, level, rng)
+    noisy, level_map, facts = _MAKERS[kind](clean.with_data(data), level, rng)
     told = None if level_map is None else clean.with_data(level_map.astype(np.float32))
     return Made(clean.with_data(noisy.astype(np.float32)), kind, percent, level, told, facts)
 
@@ -108,19 +115,36 @@ def own_noise(volume: Volume) -> dict[str, Any]:
     return {"level": found.level, "percent": percent, "kind": found.kind, "trusted": found.trusted and found.white}
 
 
-def _gaussian(
-    data: np.ndarray, level: float, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray | None, dict[str, Any]]:
-    return add_gaussian(data, level, rng), None, {}
+def _gaussian(clean: Volume, level: float, rng: np.random.Generator) -> _Noisy:
+    return add_gaussian(clean.data, level, rng), None, {}
 
 
-def _rician(
-    data: np.ndarray, level: float, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray | None, dict[str, Any]]:
-    return add_rician(data, level, rng), None, {}
+def _rician(clean: Volume, level: float, rng: np.random.Generator) -> _Noisy:
+    return add_rician(clean.data, level, rng), None, {}
 
 
-_MAKERS: dict[str, _Maker] = {"gaussian": _gaussian, "rician": _rician}
+def _correlated(clean: Volume, level: float, rng: np.random.Generator) -> _Noisy:
+    x, y, z = clean.spacing_mm
+    through = 2 if z >= max(x, y) else 1 if y >= x else 0
+    wx, wy, wz = (0.0 if axis == through else _KERNEL_WIDTH for axis in range(3))
+    kernel = GaussianKernel((wx, wy, wz))
+    facts = {"kernel_std_voxels": [wx, wy, wz], "correlation": list(kernel_correlations(kernel))}
+    return add_correlated(clean.data, level, rng, kernel), None, facts
+
+
+def _varying(clean: Volume, level: float, rng: np.random.Generator) -> _Noisy:
+    x, y, z = clean.shape
+    shape = smooth_level_map((x, y, z), rng, _PEAK)
+    level_map = (level * shape / np.median(shape)).astype(np.float32)
+    return add_gaussian(clean.data, level_map, rng), level_map, {}
+
+
+_MAKERS: dict[str, Callable[[Volume, float, np.random.Generator], _Noisy]] = {
+    "gaussian": _gaussian,
+    "rician": _rician,
+    "correlated": _correlated,
+    "varying": _varying,
+}
 NOISES = tuple(_MAKERS)
 
 __all__ = ["ENOUGH", "NOISES", "Made", "add_known_noise", "check_wish", "halved", "own_noise"]
