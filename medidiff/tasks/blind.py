@@ -1,0 +1,246 @@
+"""The noise of a scan by the prior itself: that under which its residual is what it expects.
+
+`tweedie.py` has the identity. Where its two sides agree, the likelihood of the scan under the prior is stationary in
+the level: it is the fixed point of expectation maximisation. EM itself creeps there; and a trained network, told a
+wrong level, adapts to it so far that its own error estimate finds any level consistent. The ratio of the two sides is
+not fooled: on phantoms ln(ratio) is 0.37 to 0.5 of the error of ln(level), whatever the level and the anatomy, so
+a step of about twice that ratio arrives, and the secant does the rest.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from medidiff.diffusion.noise_shape import noise_shape
+from medidiff.intensity import Normalisation
+from medidiff.noise import NoiseEstimate
+from medidiff.tasks.blocks import Block, choose_blocks, noisy_voxels
+from medidiff.tasks.level_field import LevelField, fit_field
+from medidiff.tasks.tweedie import Denoise, Moments, half_log, measure
+
+Correlation = tuple[float, ...]
+
+_STEP = 2.2  # of ln(residual / expected) towards the root, in the first round
+_STEPS_ALLOWED = (0.9, 4.0)  # of the later ones, by the secant; 1 is exact for a linear denoiser of what is smooth
+_CLOSE = 0.03  # of ln(level): another round would change little
+_MOST_ROUNDS = 3
+_LARGEST_STEP, _LARGEST_FACTOR = math.log(2.5), math.log(4.0)
+_DEAD_BAND = 0.06  # differences of correlation that the prior has of itself, told the true one
+_COLOURED = 0.12  # from which the correlation is put right first: a wrong one draws the level with it
+_UNDER_WRONG_COLOUR = 0.1  # error of ln(level) while the correlation was still moving
+_NOT_WHITE = 0.15  # correlation of the residual that a prior for white noise cannot explain
+_UNSETTLED = (0.35, 0.7)  # last step of ln(level) from which it is not believed, by the fixed step and by the secant
+_LEFT_OVER = 0.15  # of the last step: what it is wrong by
+_DISAGREE = math.log(1.6)  # largest over smallest level of the blocks; sampling alone stays below 1.2
+_FLOOR = 0.02  # of ln(level): see `benchmarks/blind.py`
+
+
+@dataclass(frozen=True)
+class Refined:
+    """Noise as the prior finds it, in normalised (stabilised) units.
+
+    Args:
+        sigma: Level: 0-dim or a map, as it came in.
+        correlation: Of the noise one and two voxels apart (x1, x2, y1, y2, z1, z2), or None as it came in.
+        interval: 95% interval of the true level as factors of `sigma`, (low, high).
+        nfe: Work, in evaluations of a whole scan.
+        trusted: Whether to use it: where not, `sigma` and `correlation` are what came in.
+        warnings: Why not.
+    """
+
+    sigma: Tensor
+    correlation: Correlation | None
+    interval: tuple[float, float]
+    nfe: float
+    trusted: bool = True
+    warnings: list[str] = field(default_factory=list)
+
+
+def refine_noise(
+    denoise: Denoise,
+    y: Tensor,
+    sigma: Tensor,
+    correlation: Correlation | None,
+    spacing_mm: Sequence[float] | None,
+    where: Bool[np.ndarray, "x y z"] | None = None,
+    *,
+    seed: int = 0,
+    budget: float = 1.2,
+) -> Refined:
+    """Level, level map and correlation of the noise by the prior's own residual, on a few blocks of the scan.
+
+    At most three rounds of two evaluations on at most eight blocks of 32^3 voxels: 7% of two passes over
+    256 x 256 x 180 voxels, about one pass over a scan of 56^3.
+
+    Args:
+        denoise: Denoiser of the prior.
+        y: Noisy scan (1, 1, x, y, z), normalised, stabilised where it was Rician.
+        sigma: First estimate of its level, 0-dim or a map; right within a factor of 3 (over 4 is refused).
+        correlation: First estimate of the noise's correlation, zeros for white noise or where it is not known. None for
+            a prior that is not told: the noise must be white, and where it is not this is noticed.
+        spacing_mm: Voxel spacing.
+        where: Voxels that were measured; None: all. Values that a mask repeats are left out in any case.
+        seed: Of the probes.
+        budget: Most work, in evaluations of the scan; one round is done in any case.
+
+    Returns:
+        The refined noise; the first estimate, not trusted, where there is no fixed point near it.
+
+    Source: Efron 2011 (Tweedie); Stein 1981; Ramani, Blu and Unser 2008 (the probe).
+    """
+    noisy = noisy_voxels(y[0, 0].float().cpu().numpy(), where)
+    blocks = choose_blocks(noisy)
+    if not blocks:
+        return _unchanged(sigma, correlation, 0.0, "there is hardly any noise in it to judge by")
+    work = 2 * sum(math.prod(b.shape) for b in blocks) / noisy.size
+    search = _Search(noisy.shape, correlation, is_map=sigma.ndim > 0)
+    generator, mask = torch.Generator().manual_seed(seed), torch.from_numpy(noisy).to(y)
+    rounds = 0
+    while rounds < max(1, min(_MOST_ROUNDS, int(budget / work))):
+        told = None if search.correlation is None else noise_shape(search.correlation)
+        parts = []
+        for block in blocks:
+            level = _cut(sigma, block) * search.field.at(block).to(sigma)
+            parts.append(measure(denoise, y, level, mask, told, spacing_mm, block, generator))
+        rounds += 1
+        if search.update(parts):
+            break
+    problem = search.problem()
+    if problem:
+        return _unchanged(sigma, correlation, rounds * work, problem)
+    spread = 1.96 * math.hypot(_FLOOR, search.standard_error)
+    return Refined(
+        sigma * search.field.whole().to(sigma),
+        search.correlation,
+        (math.exp(-spread), math.exp(spread)),
+        rounds * work,
+    )
+
+
+def refine_estimate(
+    estimate: NoiseEstimate,
+    denoise: Denoise,
+    even: Float[np.ndarray, "x y z"],
+    normalisation: Normalisation,
+    spacing_mm: Sequence[float] | None,
+    where: Bool[np.ndarray, "x y z"] | None = None,
+    *,
+    told: bool = True,
+) -> tuple[NoiseEstimate, float]:
+    """A `NoiseEstimate` refined by the prior, and the work it took in evaluations of a whole scan.
+
+    For Rician noise call it between two stabilisations: with the level of `estimate`, then with that of the result.
+
+    Args:
+        estimate: First estimate, in the scan's unit.
+        denoise: Denoiser of the prior.
+        even: The scan in its own unit, stabilised with the level of `estimate` where it is Rician.
+        normalisation: Fitted to `even`.
+        spacing_mm: Voxel spacing.
+        where: Voxels that were measured; None: all.
+        told: Whether the prior is told the correlation (`prior.card.network.noise_correlation`).
+    """
+    y = torch.from_numpy(np.asarray(normalisation.forward(even), dtype=np.float32))[None, None]
+    level = estimate.level if estimate.level_map is None else np.asarray(estimate.level_map, dtype=np.float32)
+    sigma = torch.as_tensor(normalisation.noise_forward(level), dtype=torch.float32)
+    sigma = sigma if sigma.ndim == 0 else sigma[None, None]
+    found = refine_noise(denoise, y, sigma, estimate.correlation if told else None, spacing_mm, where)
+    if not found.trusted:
+        return replace(estimate, trusted=False, warnings=[*estimate.warnings, *found.warnings]), found.nfe
+    factor = found.sigma / sigma
+    level_map = None if estimate.level_map is None else (estimate.level_map * factor[0, 0].numpy()).astype(np.float32)
+    used = slice(None) if where is None else where
+    level = estimate.level * (float(factor) if level_map is None else float(factor[0, 0].numpy()[used].mean()))
+    refined = replace(
+        estimate,
+        level=level,
+        level_map=level_map,
+        interval=(level * found.interval[0], level * found.interval[1]),
+        correlation=found.correlation or estimate.correlation,  # type: ignore[arg-type]
+    )
+    return refined, found.nfe
+
+
+class _Search:
+    """Where the rounds stand: the correction of the level, the correlation, and what the latest round found."""
+
+    def __init__(self, shape: tuple[int, ...], correlation: Correlation | None, is_map: bool) -> None:
+        self.field, self.correlation, self.is_map = LevelField.one(shape), correlation, is_map
+        self.standard_error = 0.0
+        self._step, self._last = _STEP, 0.0
+        self._previous: tuple[float, float] | None = None
+        self._by_secant, self._spread, self._coloured = False, 0.0, 0.0
+
+    def update(self, parts: list[Moments]) -> bool:
+        """Take one round's moments in; true when another round would change little."""
+        if self._update_correlation(sum(p.lags for p in parts)) > _COLOURED:
+            self._previous, self.standard_error = None, _UNDER_WRONG_COLOUR
+            return False  # the level waits for the correlation
+        cells, centres = (np.concatenate(x) for x in zip(*[(p.cells, p.centres) for p in parts], strict=True))
+        ratio = half_log(cells[:, 0].sum(), cells[:, 1].sum())
+        if self._previous:
+            before, there = self._previous
+            moved, fell = self.field.mean - before, there - ratio
+            self._by_secant = moved * fell > 0
+            self._step = float(np.clip(moved / fell, *_STEPS_ALLOWED)) if self._by_secant else _STEP
+        self._previous = (self.field.mean, ratio)
+        wanted = self._step * np.array([half_log(o, e) for o, e, _ in cells])
+        wanted = np.clip(wanted, -_LARGEST_STEP, _LARGEST_STEP)
+        if not self.is_map:
+            wanted = np.full_like(wanted, np.clip(self._step * ratio, -_LARGEST_STEP, _LARGEST_STEP))
+        mean = self.field.mean
+        self.field = fit_field(self.field, centres, wanted, cells[:, 2], self.is_map)
+        self._last = self.field.mean - mean
+        per_block = self._step * np.array([p.ratio for p in parts])
+        self._spread = float(np.ptp(per_block))
+        between = float(per_block.std(ddof=1) / math.sqrt(len(parts))) if len(parts) > 1 else 0.0
+        self.standard_error = math.hypot(between, _LEFT_OVER * self._last)
+        return abs(self._last) < _CLOSE and (not self.is_map or self._spread < 3 * _CLOSE)
+
+    def problem(self) -> str | None:
+        """Why the result is not to be trusted; None where it is."""
+        if self.correlation is None and self._coloured > _NOT_WHITE:
+            return f"its residual is correlated by {self._coloured:.2f}, and this prior knows white noise only"
+        if abs(self.field.mean) > _LARGEST_FACTOR:
+            return f"it ran off to {math.exp(self.field.mean):.2g} times the first estimate"
+        if abs(self._last) > _UNSETTLED[self._by_secant]:
+            return "it did not settle"
+        if self._spread > _DISAGREE:
+            return f"parts of the scan ask for levels that differ {math.exp(self._spread):.2g} times"
+        return None
+
+    def _update_correlation(self, sums: np.ndarray) -> float:
+        """Move the correlation by what the residual's differs from the expected; the largest move."""
+        difference = sums[1:, 0] / sums[0, 0] - sums[1:, 1] / sums[0, 1]
+        self._coloured = float(difference[[0, 2, 4]].max())
+        if self.correlation is None:
+            return 0.0
+        change = np.sign(difference) * np.maximum(np.abs(difference) - _DEAD_BAND, 0)
+        moved = np.clip(np.asarray(self.correlation) + change, -0.6, 0.95)
+        self.correlation = tuple(float(r) for r in moved)
+        return float(np.abs(change).max())
+
+
+def _cut(sigma: Tensor, block: Block) -> Tensor:
+    return sigma if sigma.ndim == 0 else sigma[(..., *block.place)]
+
+
+def _unchanged(sigma: Tensor, correlation: Correlation | None, nfe: float, why: str) -> Refined:
+    return Refined(
+        sigma,
+        correlation,
+        (float("nan"), float("nan")),
+        nfe,
+        False,
+        [f"the prior could not confirm the noise level: {why}. The first estimate was used; check it."],
+    )
+
+
+__all__ = ["Correlation", "Denoise", "Refined", "refine_estimate", "refine_noise"]
