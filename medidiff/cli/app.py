@@ -18,6 +18,7 @@ from medidiff.cli.doctor import doctor
 from medidiff.cli.evaluate import evaluate
 from medidiff.cli.info import info
 from medidiff.cli.inpaint import inpaint
+from medidiff.cli.noise import noise
 from medidiff.cli.priors import priors
 from medidiff.cli.scan import scan
 from medidiff.cli.train import train
@@ -58,7 +59,7 @@ def _root(
     outcome.show_tracebacks(debug)
 
 
-for _verb in (scan, denoise, inpaint, convert, evaluate, priors, info, train, demo, doctor):
+for _verb in (scan, noise, denoise, inpaint, convert, evaluate, priors, info, train, demo, doctor):
     app.command()(_verb)
 
 

@@ -185,6 +185,11 @@ def _of(scan: dict[str, Any], condition: str) -> dict[str, Any]:
 def _judge(scan: dict[str, Any], wish: Wish, run: _Run) -> None:
     """Say where the scan's own noise is not small against what is added."""
     own = scan["own_noise"]
+    if own["percent"] is None:
+        run.warnings.append(
+            f"{scan['input']}: its own noise cannot be estimated; the added noise should be 3 times it."
+        )
+        return
     low = [f"{p:g}%" for p in wish.percents if p < ENOUGH * own["percent"]]
     if low:
         advice = "" if wish.downsample else " --downsample makes cleaner scans of them."
@@ -224,11 +229,13 @@ def _told(output: Path, wish: Wish, run: _Run) -> dict[str, Any]:
 
 
 def _lines(output: Path, run: _Run) -> list[str]:
-    lines = [f"{one['clean']}: own noise {one['own_noise']['percent']:.2g}% of its range" for one in run.scans]
-    return [
-        *lines,
-        f"{output}: {plural(len(run.scans), 'clean scan')}, {plural(len(run.pairs), 'noisy one')}, {MANIFEST}",
-    ]
+    lines = [f"{one['clean']}: own noise {_own(one['own_noise'])}" for one in run.scans]
+    counted = f"{plural(len(run.scans), 'clean scan')}, {plural(len(run.pairs), 'noisy one')}"
+    return [*lines, f"{output}: {counted}, {MANIFEST}"]
+
+
+def _own(noise: dict[str, Any]) -> str:
+    return "not known" if noise["percent"] is None else f"{noise['percent']:.2g}% of its range"
 
 
 def _choice(scans: Path, modality: str) -> InputChoice:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from medidiff.errors import InputError, UsageError
+from medidiff.errors import InputError, NoiseError, NoNoiseError, UsageError
 from medidiff.evaluate.scores import data_range
 from medidiff.noise import add_gaussian, add_rician, estimate_noise
 from medidiff.noise.correlated import GaussianKernel, add_correlated, kernel_correlations
@@ -104,13 +104,15 @@ def halved(volume: Volume) -> Volume:
 
 
 def own_noise(volume: Volume) -> dict[str, Any]:
-    """How noisy a scan is itself, in its unit and in percent of its range; zero where there is none to be measured."""
-    from medidiff.errors import NoNoiseError
-
+    """How noisy a scan is itself, in its unit and in percent of its range: zero where there is none to be measured,
+    None where it cannot be told.
+    """
     try:
         found = estimate_noise(volume.data.astype(np.float32), "gaussian" if volume.modality == "CT" else "auto")
     except NoNoiseError:
         return {"level": 0.0, "percent": 0.0, "trusted": True}
+    except NoiseError:
+        return {"level": None, "percent": None, "trusted": False}
     percent = 100 * found.level / data_range(volume.data)
     return {"level": found.level, "percent": percent, "kind": found.kind, "trusted": found.trusted and found.white}
 
