@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from scipy.optimize import least_squares
 
 from medidiff.noise.patches import COSINES, HIGH, SIDE
 
@@ -15,8 +14,9 @@ _LAGS = np.arange(SIDE)
 _FORM = np.array(
     [[(2 if lag else 1) * float(c[: SIDE - lag] @ c[lag:]) for lag in _LAGS] for c in COSINES.astype(np.float64)]
 )
+_STEPS, _DIFFERENCE = 25, 1e-3
 _WIDEST = 1.5  # voxels: wider kernels look like anatomy to cubes of 4
-_SEEN = 0.05  # correlations below it are as good as none
+_SEEN = 0.08  # correlations below it are as good as none: white noise of 56^3 voxels is told to 0.06
 
 
 class Coloured(NamedTuple):
@@ -60,7 +60,7 @@ def fit_coloured(
 ) -> Coloured:
     """The coloured noise whose power lies at, and not much above, what was measured at orders 3 and up.
 
-    Anatomy can only add power, so what lies above the model weighs less (a soft absolute value) than what lies below it.
+    Anatomy can only add power, so what lies above the model weighs less (a soft absolute value) than what lies below.
 
     Args:
         power: Mean squares of the coefficients, positive.
@@ -69,19 +69,34 @@ def fit_coloured(
     """
     log_power, scale = np.log(power[HIGH]), error[HIGH]
 
-    def residuals(p: np.ndarray) -> np.ndarray:
-        model = relative_power(tuple(p[1:]))[HIGH]
+    def misfit(p: np.ndarray) -> tuple[np.ndarray, float]:
+        model = relative_power((p[1], p[2], p[3]))[HIGH]
         r = (log_power - p[0] - np.log(np.maximum(model, 1e-9))) / scale
-        return np.where(r > 0, np.sqrt(2 * (np.sqrt(1 + r * r) - 1)), r)
+        return r, float(np.where(r > 0, 2 * (np.sqrt(1 + r * r) - 1), r * r).sum())
 
-    first = np.array([float(np.median(log_power)), *start])
-    bounds = ([-np.inf, 0.0, 0.0, 0.0], [np.inf, _WIDEST, _WIDEST, _WIDEST])
-    found = least_squares(residuals, np.clip(first, [-np.inf, 0.01, 0.01, 0.01], _WIDEST * 0.99 + np.array([np.inf, 0, 0, 0])),
-                          bounds=bounds, diff_step=1e-4)  # fmt: skip
-    information = found.jac.T @ found.jac + np.diag([1e-9, 1e-2, 1e-2, 1e-2])
-    error_of_log = 0.5 * float(np.sqrt(np.linalg.inv(information)[0, 0]))
-    widths = (float(found.x[1]), float(found.x[2]), float(found.x[3]))
-    return Coloured(float(np.exp(found.x[0] / 2)), widths, error_of_log)
+    p = np.array([float(np.median(log_power)), *np.clip(start, 0.05, 0.95 * _WIDEST)])
+    r, cost = misfit(p)
+    damping, information = 1e-2, np.eye(4)
+    for _ in range(_STEPS):  # Levenberg and Marquardt, with the weights of the soft absolute value
+        jacobian = np.stack([(misfit(p + h)[0] - r) / _DIFFERENCE for h in _DIFFERENCE * np.eye(4)], axis=1)
+        weight = np.where(r > 0, 1 / np.sqrt(1 + r * r), 1.0)[:, None]
+        information = jacobian.T @ (weight * jacobian)
+        damped = information + np.diag(damping * np.diag(information) + 1e-6)
+        move = np.linalg.solve(damped, -jacobian.T @ (weight[:, 0] * r))
+        tried = p + np.clip(move, -0.3, 0.3)
+        tried[1:] = np.clip(tried[1:], 0.01, _WIDEST)
+        r_tried, cost_tried = misfit(tried)
+        if cost_tried < cost:
+            done = cost - cost_tried < 1e-3
+            p, r, cost, damping = tried, r_tried, cost_tried, damping / 5
+            if done:
+                break
+        else:
+            damping *= 8
+            if damping > 1e4:
+                break
+    error_of_log = 0.5 * float(np.sqrt(np.linalg.inv(information + np.diag([1e-9, 1.0, 1.0, 1.0]))[0, 0]))
+    return Coloured(float(np.exp(p[0] / 2)), (float(p[1]), float(p[2]), float(p[3])), error_of_log)
 
 
 __all__ = ["Coloured", "fit_coloured", "relative_power"]

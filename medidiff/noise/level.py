@@ -63,9 +63,10 @@ def flat_limit(power: Float[np.ndarray, "n 64"], overlap: float, start: Coloured
     count = np.array([max(4.0, len(b) / max(1.0, overlap / 2)) for b in bins])
     sampling = 2.72 / count[:, None]  # variance of ln of a median of n squares
     noise_power, error = v[0], np.full(v.shape[1], 0.1)
-    noise, above, slope = start, np.zeros(len(bins)), np.zeros(v.shape[1])
+    noise = start or Coloured(float(np.sqrt(np.median(v[0][HIGH]))), (0.25, 0.25, 0.25), 1.0)
+    above, slope = np.zeros(len(bins)), np.zeros(v.shape[1])
     for _ in range(_ROUNDS):
-        noise = fit_coloured(noise_power, error, noise.widths if noise else (0.25, 0.25, 0.25))
+        noise = fit_coloured(noise_power, error, noise.widths)
         alone = noise.level**2 * float(noise.shape()[LOW].mean())
         above = np.maximum(u - alone, 0.0)
         slope = np.zeros(v.shape[1])
@@ -76,7 +77,6 @@ def flat_limit(power: Float[np.ndarray, "n 64"], overlap: float, start: Coloured
         variance = v**2 * sampling + (_TRUST_IN_SLOPE * added) ** 2
         noise_power = np.maximum(((v - added) / variance).sum(axis=0) / (1 / variance).sum(axis=0), 0.1 * v[0])
         error = np.sqrt(1 / (1 / variance).sum(axis=0)) / noise_power
-    assert noise is not None  # _ROUNDS is positive
     here = noise.level**2 * float(noise.shape()[HIGH].mean())
     alone = noise.level**2 * float(noise.shape()[LOW].mean())
     return FlatLimit(

@@ -22,6 +22,7 @@ _MOST_PATCHES = 30_000  # overlapping ones; the level's sampling error is far be
 FEWEST_PATCHES = 40  # of 64 voxels that do not overlap: a sampling error of some 5%
 _MOST_REPEATED = 4  # of the 64 voxels may have the scan's lowest value (a few zeros of a magnitude in whole numbers)
 _BLANK_SHARE = 0.01
+_ALIKE = 0.3  # of the neighbours in a cube may be equal; in a scan rounded to its noise level about as many are
 
 
 class Patches(NamedTuple):
@@ -76,7 +77,8 @@ def gather_patches(data: Float[np.ndarray, "x y z"], where: Bool[np.ndarray, "x 
         corner = corner[np.sort(np.random.default_rng(0).choice(len(corner), _MOST_PATCHES, replace=False))]
     values = _windows(data, strides)[tuple(corner.T)].reshape(-1, SIZE)
     covered = math.prod(max(1.0, SIDE / s) for s in strides) * len(corner) / max(1, np.count_nonzero(good))
-    moving = np.ptp(values, axis=1) > 0  # saturated or filled with another constant
+    alike = (values[:, SIDE**2 :] == values[:, : -(SIDE**2)]).mean(axis=1)  # saturated, or filled with another constant
+    moving = alike <= max(_ALIKE, 1.5 * float(np.median(alike)) if len(alike) else 0.0)
     values, corner = values[moving], corner[moving]
     mean = values.mean(axis=1)
     if blank:  # next to a floor that clips it, noise loses its lower half

@@ -1,0 +1,113 @@
+"""Which kind of noise: Gaussian, or the magnitude of one or more coils; and the level of a magnitude."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from scipy.special import ndtr
+
+from medidiff.noise.background import Background, background_of, variance_of_magnitude
+from medidiff.noise.level import FlatLimit, flat_limit
+from medidiff.noise.patches import Patches
+
+_NEGATIVE = 1e-3  # share of negative values that no magnitude has (a few come from resampling)
+_BRIGHT = 2.5  # levels above pure noise from which magnitudes are nearly Gaussian
+_ENOUGH = 400  # overlapping cubes to fit a level in
+_AGREE = 0.15  # of ln(level): background against tissue; both are known to about 5%
+_EXPECTED, _MISSING = 30.0, 0.3  # negative values that Gaussian noise would have, and the share of them that shows
+_ROUNDS = 8
+
+
+class Judged(NamedTuple):
+    """The kind, and why.
+
+    Attributes:
+        coils: 0 for Gaussian noise, 1 for Rician, more for chi.
+        reason: One sentence.
+        limit: The flat limit under that kind; None where no noise is left.
+        background: The level that background tells, nan where there is none.
+    """
+
+    coils: int
+    reason: str
+    limit: FlatLimit | None
+    background: float = float("nan")
+
+
+def judge_kind(patches: Patches, power: Float[np.ndarray, "n 64"]) -> Judged:
+    """Decide between Gaussian noise and magnitudes.
+
+    A magnitude has no negative values and keeps away from zero; in background its mean and its standard deviation
+    stand in a fixed ratio, and its variance there is less than half of that in tissue. Background counts only where it
+    tells the level that tissue tells: dark tissue has nearly the ratio of background.
+
+    Args:
+        patches: Cubes of the scan.
+        power: Their spectra.
+    """
+    limit = flat_limit(power, patches.overlap)
+    if limit is None:
+        return Judged(0, "no noise was found", None)
+    if float((patches.values < 0).mean()) > _NEGATIVE:
+        return Judged(0, "the scan has negative values", limit)
+    found = background_of(patches)
+    if found.coils:
+        confirmed = _confirm(found, patches, power)
+        if confirmed is not None:
+            return Judged(found.coils, found.reason, confirmed, found.level)
+    if found.coils <= 1 and _shuns_zero(patches, limit.noise.level):
+        reason = "no background with noise in it; dark tissue has no negative values, as Gaussian noise would have"
+        return Judged(1, reason, magnitude_limit(patches, power, 1, limit.noise.level))
+    if found.coils:
+        return Judged(0, f"{found.reason}, but the noise in brighter tissue is not that of such a magnitude", limit)
+    return Judged(0, found.reason, limit)
+
+
+def magnitude_limit(patches: Patches, power: Float[np.ndarray, "n 64"], coils: int, level: float) -> FlatLimit | None:
+    """The flat limit of magnitudes: each cube's power over what its mean says of its variance, to a fixed point.
+
+    Bright cubes alone where there are enough: in background the magnitudes of correlated noise correlate less.
+
+    Args:
+        patches: Cubes of the scan.
+        power: Their spectra.
+        coils: N, 1 for Rician.
+        level: To start from.
+    """
+    limit = None
+    for _ in range(_ROUNDS):
+        ratio = patches.mean / level
+        bright = ratio**2 > 2 * coils + _BRIGHT**2
+        used = bright if np.count_nonzero(bright) >= max(_ENOUGH, 0.1 * len(bright)) else np.ones_like(bright)
+        variance = variance_of_magnitude(ratio[used], coils)
+        limit = flat_limit(power[used] / variance[:, None].astype(np.float32), patches.overlap, limit and limit.noise)
+        if limit is None:
+            return None
+        step = limit.noise.level / level
+        level *= step**1.4  # with power 1 it creeps where dark cubes matter
+        if abs(step - 1) < 3e-3:
+            break
+    return limit
+
+
+def _confirm(found: Background, patches: Patches, power: np.ndarray) -> FlatLimit | None:
+    """The flat limit where it agrees with the background's level."""
+    bright = (patches.mean / found.level) ** 2 > 2 * found.coils + _BRIGHT**2
+    if np.count_nonzero(bright) < _ENOUGH:
+        return magnitude_limit(patches, power, found.coils, found.level) if found.coils == 1 else None
+    tissue = magnitude_limit(patches.take(bright), power[bright], found.coils, found.level)
+    if tissue is None or abs(np.log(tissue.noise.level / found.level)) > _AGREE:
+        return None
+    return tissue
+
+
+def _shuns_zero(patches: Patches, level: float) -> bool:
+    """Whether Gaussian noise of this level would have had negative values that are not there."""
+    expected = patches.values.shape[1] * ndtr(-patches.mean / level).sum() / patches.overlap
+    seen = np.count_nonzero(patches.values <= 0) / patches.overlap
+    return bool(expected > _EXPECTED and seen < _MISSING * expected)
+
+
+__all__ = ["Judged", "judge_kind", "magnitude_limit"]

@@ -1,0 +1,162 @@
+"""Where the noise of a scan is stronger and where weaker: a smooth field through the levels of its flattest cubes."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from medidiff.noise.level import FlatLimit
+from medidiff.noise.patches import HIGH, LOW, Patches
+
+_MOST_WAVES = 3  # half waves across the scan along an axis
+_RADIUS = 9  # of i^2 + j^2 + k^2 half waves
+_SMALLEST = 0.05  # relative power below which a coefficient says more of the model than of the noise
+_SHARE = 0.12  # of the cubes of each part of the scan: the flattest
+_PART = 10  # voxels: the scan is cut into parts of about this many, at most _PARTS along an axis
+_PARTS = 6
+_ROUNDS = 8
+_WIDE = 0.5  # residuals of ln(power) above it weigh less; those of pure noise are 0.2
+_RIDGE = 2.0
+_STRUCTURED, _FEWEST = 4.0, 30  # low-order power over noise from which anatomy shows its spectrum; cubes for it
+# Constant noise on phantoms of seeds below 100 000: ranges up to 1.34 (white), 1.54 (correlated), where anatomy leaves
+# nothing flat; noise of 1x to 3x: from 1.74 on.
+_RANGE, _RANGE_COLOURED, _GAIN = 1.45, 1.65, 0.2
+
+
+class Field(NamedTuple):
+    """ln of the relative level, a sum of cosine waves; its median over the cubes is 0.
+
+    Attributes:
+        weights: (4, 4, 4), of products of cosines of 0 to 3 half waves across the scan along x, y and z.
+        limits: Lowest and highest value, from the cubes it was fitted to.
+        span: Its 95th percentile over its 5th, as a ratio of levels.
+        gain: By how much it lowers the residual variance of ln(power) of the cubes, over what is left.
+    """
+
+    weights: np.ndarray
+    limits: tuple[float, float]
+    span: float
+    gain: float
+
+    def significant(self, white: bool) -> bool:
+        """Whether one level would not do."""
+        return self.span > (_RANGE if white else _RANGE_COLOURED) and self.gain > _GAIN
+
+    def at(self, centre: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
+        """Relative level at places from -1 to 1."""
+        values = np.einsum("nijk,ijk->n", _basis(centre), self.weights)
+        return np.exp(np.clip(values, *self.limits))
+
+    def on_grid(self, shape: tuple[int, ...]) -> Float[np.ndarray, "x y z"]:
+        """Relative level of every voxel, float32."""
+        px, py, pz = (_waves(np.linspace(-1, 1, n)).astype(np.float32) for n in shape)
+        result = np.empty(shape, dtype=np.float32)
+        in_plane = np.einsum("yj,zk,ijk->iyz", py, pz, self.weights.astype(np.float32))
+        for x in range(shape[0]):
+            result[x] = np.einsum("i,iyz->yz", px[x], in_plane)
+        np.clip(result, *self.limits, out=result)
+        return np.exp(result, out=result)
+
+
+def fit_field(
+    patches: Patches, power: Float[np.ndarray, "n 64"], limit: FlatLimit, shape: tuple[int, ...]
+) -> Field | None:
+    """The relative level across a scan, from the high-order power of the flattest cubes of each of its parts.
+
+    What their low orders have beyond noise is taken off along the slope of anatomy, and lowers their weight. Cubes that
+    lie above the field weigh less than those below it: anatomy only adds.
+
+    Args:
+        patches: Cubes; their place is used.
+        power: Their spectra, of one variance at every signal.
+        limit: Noise of the scan as a whole.
+        shape: Of the scan.
+
+    Returns:
+        None where there are too few cubes.
+    """
+    relative = limit.noise.shape()
+    used = HIGH & (relative > _SMALLEST)
+    low = power[:, LOW].mean(axis=1) / relative[LOW].mean()
+    # A ratio of sums: coefficients without noise to speak of add none of their anatomy.
+    high = np.maximum(power[:, used].sum(axis=1) / relative[used].sum(), 1e-12 * limit.noise.level**2)
+    freedom = float(relative[used].sum() ** 2 / np.square(relative[used]).sum())
+    chosen = _flattest(low, patches.centre, shape)
+    if len(chosen) < 20 * patches.overlap:
+        return None
+    low, high, centre = low[chosen], high[chosen], patches.centre[chosen]
+    terms_used = _terms(shape)
+    basis = _basis(centre)[:, *terms_used]
+    penalty = _RIDGE * np.square(terms_used).sum(axis=0) * patches.overlap
+    level2, terms, y = np.full(len(low), limit.noise.level**2), np.zeros(len(penalty)), np.log(high)
+    weight, robust, residual = np.ones(len(low)), np.ones(len(low)), y
+    for _ in range(_ROUNDS):
+        steep = _steepness(low, high, level2)
+        clean = np.maximum((high - steep * low) / (1 - steep), 0.2 * high)
+        doubt = steep / (1 - steep) * np.maximum(low - level2, 0)
+        y = np.log(clean)
+        weight = np.square(clean) / (2 / freedom * np.square(high / (1 - steep)) + np.square(doubt))
+        w = weight * robust
+        terms = np.linalg.solve(basis.T @ (w[:, None] * basis) + np.diag(penalty * w.mean()), basis.T @ (w * y))
+        residual = y - basis @ terms
+        level2 = np.exp(basis @ terms)
+        robust = 1 / (1 + np.square(residual / np.where(residual > 0, _WIDE, 2 * _WIDE)))
+    before, after = _spread(y, weight), _spread(residual, weight)
+    weights = np.zeros((_MOST_WAVES + 1,) * 3)
+    weights[terms_used] = terms / 2
+    fitted = basis @ terms / 2
+    everywhere = np.einsum("nijk,ijk->n", _basis(patches.centre), weights)
+    lowest, highest = np.quantile(fitted, [0.005, 0.995])
+    middle = float(np.median(np.clip(everywhere, lowest, highest)))
+    weights[0, 0, 0] -= middle
+    five, ninety_five = np.quantile(fitted, [0.05, 0.95])
+    limits = (float(lowest) - middle, float(highest) - middle)
+    return Field(weights, limits, float(np.exp(ninety_five - five)), before / after - 1)
+
+
+def _steepness(low: np.ndarray, high: np.ndarray, level2: np.ndarray) -> float:
+    """High-order power that comes with a power of 1 at low orders, in the anatomy of these cubes."""
+    structured = low > _STRUCTURED * level2
+    if np.count_nonzero(structured) < _FEWEST:
+        return 0.0
+    return float(np.clip(np.median((high - level2)[structured] / (low - level2)[structured]), 0.0, 0.6))
+
+
+def _flattest(low: np.ndarray, centre: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Indices of the cubes with the least low-order power among those of their part of the scan."""
+    parts = np.array([min(_PARTS, max(1, n // _PART)) for n in shape])
+    cell = np.minimum(((centre + 1) / 2 * parts).astype(int), parts - 1) @ np.array([1, _PARTS, _PARTS**2])
+    order = np.lexsort((low, cell))
+    first = np.searchsorted(cell[order], cell[order])
+    count = np.bincount(cell, minlength=_PARTS**3)[cell[order]]
+    return order[np.arange(len(order)) - first < np.maximum(_SHARE * count, 4)]
+
+
+def _terms(shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Half waves along x, y and z of the terms in use: none shorter than 16 voxels."""
+    i, j, k = np.indices((_MOST_WAVES + 1,) * 3).reshape(3, -1)
+    good = i**2 + j**2 + k**2 <= _RADIUS
+    for waves, n in zip((i, j, k), shape, strict=True):
+        good &= waves <= n // 8
+    return i[good], j[good], k[good]
+
+
+def _basis(centre: np.ndarray) -> np.ndarray:
+    x, y, z = (_waves(centre[:, axis].astype(np.float64)) for axis in range(3))
+    return np.einsum("ni,nj,nk->nijk", x, y, z)
+
+
+def _waves(at: np.ndarray) -> np.ndarray:
+    """(n, 4): cosines of 0 to 3 half waves from -1 to 1."""
+    return np.cos(np.pi / 2 * (at[:, None] + 1) * np.arange(_MOST_WAVES + 1))
+
+
+def _spread(values: np.ndarray, weight: np.ndarray) -> float:
+    """Robust variance: from the median absolute deviation of the values that weigh at least half of the most."""
+    good = values[weight >= 0.5 * weight.max()]
+    return max(float(np.median(np.abs(good - np.median(good))) / 0.6745) ** 2, 1e-12)
+
+
+__all__ = ["Field", "fit_field"]
