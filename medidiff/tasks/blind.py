@@ -27,7 +27,7 @@ Correlation = tuple[float, ...]
 
 _STEP = 2.2  # of ln(residual / expected) towards the root, in the first round
 _STEPS_ALLOWED = (0.9, 4.0)  # of the later ones, by the secant; 1 is exact for a linear denoiser of what is smooth
-_CLOSE = 0.03  # of ln(level): another round would change little
+_CLOSE = 0.03  # of ln(level) and of a correlation: another round would change little
 _MOST_ROUNDS = 3
 _NEARLY, _OWN_ERROR = 0.03, 0.01
 """A first estimate whose ln(ratio) is below the first number is nearly confirmed and moved by what exceeds the second:
@@ -73,12 +73,12 @@ def refine_noise(
     where: Bool[np.ndarray, "x y z"] | None = None,
     *,
     seed: int = 0,
-    budget: float = 1.2,
+    budget: float = 1.01,
 ) -> Refined:
     """Level, level map and correlation of the noise by the prior's own residual, on a few blocks of the scan.
 
     At most three rounds of two evaluations on at most eight blocks of 32^3 voxels: 7% of two passes over
-    256 x 256 x 180 voxels, about one pass over a scan of 56^3.
+    256 x 256 x 180 voxels, at most one pass over a small one.
 
     Args:
         denoise: Denoiser of the prior.
@@ -137,7 +137,8 @@ class _Search:
 
     def update(self, parts: list[Moments]) -> bool:
         """Take one round's moments in; true when another round would change little."""
-        if self._update_correlation(sum(p.lags for p in parts)) > _COLOURED:
+        recoloured = self._update_correlation(sum(p.lags for p in parts))
+        if recoloured > _COLOURED:
             self._previous, self.standard_error = None, _UNDER_WRONG_COLOUR
             return False  # the level waits for the correlation
         cells, centres = (np.concatenate(x) for x in zip(*[(p.cells, p.centres) for p in parts], strict=True))
@@ -160,7 +161,8 @@ class _Search:
         self._spread = float(np.ptp(per_block))
         between = float(per_block.std(ddof=1) / math.sqrt(len(parts))) if len(parts) > 1 else 0.0
         self.standard_error = math.hypot(between, _LEFT_OVER * self._last)
-        return abs(self._last) < _CLOSE and (not self.is_map or self._spread < 3 * _CLOSE)
+        settled = abs(self._last) < _CLOSE and recoloured < _CLOSE
+        return settled and (not self.is_map or self._spread < 3 * _CLOSE)
 
     def problem(self) -> str | None:
         """Why the result is not to be trusted; None where it is."""
@@ -181,6 +183,8 @@ class _Search:
         if self.correlation is None:
             return 0.0
         change = np.sign(difference) * np.maximum(np.abs(difference) - _DEAD_BAND, 0)
+        by_axis = np.abs(change).reshape(3, 2).max(axis=1)
+        change[np.repeat(by_axis < 0.5 * by_axis.max(), 2)] = 0  # one axis told wrongly shows in the others too
         moved = np.clip(np.asarray(self.correlation) + change, -0.6, 0.95)
         self.correlation = tuple(float(r) for r in moved)
         return float(np.abs(change).max())

@@ -9,12 +9,13 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 EDGE, SMALL_EDGE = 32, 24
-"""Edge of a block in voxels, and in scans of less than four blocks. No margin: what the prior says of a block alone is
+"""Edge of a block in voxels, and in scans of less than eight blocks. No margin: what the prior says of a block alone is
 consistent in itself."""
 CELL = 16
 """Edge of the cells that a block is cut into where the level differs from place to place."""
 MOST_BLOCKS = 8
 _ALIGNMENT = 8  # of the network's coarsest level
+_SHARE = 6  # a scan over its blocks: three rounds of two evaluations are one evaluation of the scan
 _LEAST_MEASURED = 0.3  # share of a block's voxels that must hold noise
 
 
@@ -48,12 +49,12 @@ def choose_blocks(noisy: Bool[np.ndarray, "x y z"], most: int = MOST_BLOCKS) -> 
 
     Args:
         noisy: Voxels that hold noise.
-        most: How many; fewer where the scan is small: together at most a quarter of it, or one.
+        most: How many; fewer where the scan is small: together a sixth of it, or one.
 
     Returns:
         At least one block, aligned like the network's coarse levels; none where no block has enough such voxels.
     """
-    edge = EDGE if noisy.size >= 4 * EDGE**3 else SMALL_EDGE
+    edge = EDGE if noisy.size >= 8 * EDGE**3 else SMALL_EDGE
     shape = tuple(min(edge, max(n // _ALIGNMENT * _ALIGNMENT, min(n, _ALIGNMENT))) for n in noisy.shape)
     sums = np.pad(noisy.astype(np.int64), ((1, 0), (1, 0), (1, 0))).cumsum(0).cumsum(1).cumsum(2)
     starts = np.array(list(itertools.product(*[_starts(n, k) for n, k in zip(noisy.shape, shape, strict=True)])))
@@ -63,7 +64,7 @@ def choose_blocks(noisy: Bool[np.ndarray, "x y z"], most: int = MOST_BLOCKS) -> 
     )  # inclusion and exclusion of the eight corners
     keep = filled >= min(_LEAST_MEASURED, 0.999 * filled.max()) if filled.max() > 0 else filled > 0
     starts, filled = starts[keep], filled[keep]
-    count = min(most, max(1, noisy.size // (4 * int(np.prod(shape)))), len(starts))
+    count = min(most, max(1, noisy.size // (_SHARE * int(np.prod(shape)))), len(starts))
     chosen: list[int] = []
     centre = (np.array(noisy.shape) - shape) / 2
     apart = np.exp(-np.linalg.norm((starts - centre) / np.array(noisy.shape), axis=1))
