@@ -3,7 +3,7 @@
     mu = mu_water (1 + HU / 1000)    p = integral of mu along a ray, in cm    counts = Poisson(I0 e^-p) + N(0, s_e^2)
     p_low = ln(I0 / max(counts, 1))                                   (Massoumzadeh et al. 2009; Zeng et al. 2015)
 
-Only p_low - p is filtered and projected back, and added: the scan itself is not resampled, so nothing is blurred. A scan
+Only p_low - p is filtered, projected back and added: the scan itself is not resampled, so nothing is blurred. A scan
 that has the noise of its own dose already gets what is missing at the fraction a of it: counts whose mean is
 a I0 e^-p, with the variance a (1 - a) I0 e^-p + (1 - a^2) s_e^2 (Yu et al. 2012).
 
@@ -46,6 +46,7 @@ class CtScanner:
             water round the middle of the field. None: 30 where more than 2% of the border in the x-y plane is above
             -500 HU, else 0 (the whole body is in the field).
         floor_hu: Smallest value the scanner writes. Noise is cut off there, and voxels at it or below stay as they are.
+            None: the scan's smallest value where that is -1000 to -1030 HU, else -1024.
 
     Raises:
         NoiseError: A value is out of range.
@@ -57,7 +58,7 @@ class CtScanner:
     cutoff: float = 1.0
     mu_water_per_cm: float = 0.19
     body_cm: float | None = None
-    floor_hu: float = -1024.0
+    floor_hu: float | None = None
 
     def __post_init__(self) -> None:
         bounds = {
@@ -103,16 +104,17 @@ def add_low_dose(
     noise = np.zeros(hu.shape, np.float32)
     for slices, beam, view, p in _each_path(hu, spacing_mm, scanner):
         many = _VIEWS / beam.views
-        mean = dose * scanner.photons * many * np.exp(-p)
+        mean = dose * scanner.photons * many * np.exp(-np.minimum(p, 60))
         spread = mean * (1 - dose) if own_noise else mean
         electronic = scanner.electronic_std * math.sqrt(many * (1 - dose**2 if own_noise else 1))
         counts = mean + (rng.poisson(spread) - spread) + electronic * rng.standard_normal(p.shape)
         error = np.log(mean / np.maximum(counts, 1.0))  # p_low - p, since mean is a I0 e^-p
         noise[:, :, slices] += _image(beam.back(view, beam.filter(error)), noise.shape)
     noise *= 1000 / scanner.mu_water_per_cm
-    kept = hu <= scanner.floor_hu
+    floor = _floor(hu, scanner)
+    kept = hu <= floor
     noise += hu
-    np.maximum(noise, scanner.floor_hu, out=noise)
+    np.maximum(noise, floor, out=noise)
     return np.where(kept, hu, in_type(noise, hu.dtype))
 
 
@@ -145,12 +147,12 @@ def low_dose_std(
     variance = np.zeros(hu.shape, np.float32)
     for slices, beam, view, p in _each_path(hu, spacing_mm, scanner):
         many = _VIEWS / beam.views
-        mean = dose * scanner.photons * many * np.exp(-p)
+        mean = dose * scanner.photons * many * np.exp(-np.minimum(p, 60))
         electronic = scanner.electronic_std**2 * many
         added = mean * (1 - dose) + electronic * (1 - dose**2) if own_noise else mean + electronic
         variance[:, :, slices] += _image(beam.back_variance(view, added / mean**2), variance.shape)
     std = np.sqrt(np.maximum(variance, 0)) * np.float32(1000 / scanner.mu_water_per_cm)
-    return np.where(hu <= scanner.floor_hu, np.float32(0), std)
+    return np.where(hu <= _floor(hu, scanner), np.float32(0), std)
 
 
 def photons_for(
@@ -215,6 +217,14 @@ def _body(hu: np.ndarray, scanner: CtScanner) -> float:
         return scanner.body_cm
     border = np.concatenate([hu[0], hu[-1], hu[:, 0], hu[:, -1]])
     return _BODY_CM if np.mean(border > _TISSUE_HU) > _CUT else 0.0
+
+
+def _floor(hu: np.ndarray, scanner: CtScanner) -> float:
+    """The smallest value the scanner writes."""
+    if scanner.floor_hu is not None:
+        return scanner.floor_hu
+    lowest = float(hu.min())
+    return lowest if -1030 <= lowest <= -1000 else -1024.0
 
 
 def _image(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

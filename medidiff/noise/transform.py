@@ -108,7 +108,7 @@ def check_coils(coils: int) -> int:
     Raises:
         NoiseError: It is out of range.
     """
-    if not 1 <= coils <= MOST_COILS:
+    if not 1 <= coils <= MOST_COILS or coils != int(coils):
         raise NoiseError(
             f"coils {coils}: must be a whole number from 1 (Rician, SENSE) to {MOST_COILS}. More coils than that make "
             "no visible difference at their own floor: give the number of receiver channels that were combined."
@@ -158,7 +158,7 @@ def _look_up(table: np.ndarray, at: np.ndarray) -> np.ndarray:
 def _tables(coils: int) -> _Tables:
     """Solve for f: from slope 1 / std(z | v) at z = E[z | v], dividing the slope by what std(f | v) it leaves."""
     c, step = coils - 0.5, 0.01
-    v = np.concatenate([np.arange(0, 1, 0.02), np.arange(1, _LARGE + 0.9, 0.05)])
+    v = np.concatenate([np.arange(0, 1, 0.02), np.arange(1, 3, 0.05), np.arange(3, _LARGE + 0.9, 0.1)])
     nodes, density = _quadrature(v, coils)
     z_end = float(np.sqrt(_LARGE**2 + 2 * c))
     z = np.arange(0.0, z_end + 12, step)
@@ -203,7 +203,7 @@ def _quadrature(v: np.ndarray, coils: int) -> tuple[np.ndarray, np.ndarray]:
     low, high = np.maximum(middle - 9.0, 0.0)[:, None], (middle + 9.0)[:, None]
     split = np.clip(bend, low, high)
     nodes, weights = [], []
-    for start, end, count in ((low, split, 80), (split, high, 200)):
+    for start, end, count in ((low, split, 60), (split, high, 140)):
         x, weight = np.polynomial.legendre.leggauss(count)
         nodes.append((end - start) / 2 * x + (end + start) / 2)
         weights.append((end - start) / 2 * weight)
@@ -216,11 +216,12 @@ def _quadrature(v: np.ndarray, coils: int) -> tuple[np.ndarray, np.ndarray]:
 def _log_density(z: np.ndarray, v: np.ndarray, coils: int) -> np.ndarray:
     """ln p(z | v). Near v = 0 by I_n(x) = (x/2)^n / n! 0F1(n+1; x^2/4), where the Bessel function would underflow."""
     x = z * v
+    log_bessel = np.empty_like(x)  # ln (I_(N-1)(x) / x^(N-1))
     near = x < 40
-    with np.errstate(divide="ignore"):
-        log_bessel = np.log(ive(coils - 1, np.where(near, 40.0, x))) + x - (coils - 1) * np.log(np.where(near, 1.0, x))
-        log_series = np.log(hyp0f1(coils, np.where(near, x, 0.0) ** 2 / 4)) - gammaln(coils) - (coils - 1) * np.log(2)
-        return (2 * coils - 1) * np.log(z) - (z**2 + v**2) / 2 + np.where(near, log_series, log_bessel)
+    log_bessel[near] = np.log(hyp0f1(coils, x[near] ** 2 / 4)) - gammaln(coils) - (coils - 1) * np.log(2)
+    far = x[~near]
+    log_bessel[~near] = np.log(ive(coils - 1, far)) + far - (coils - 1) * np.log(far)
+    return (2 * coils - 1) * np.log(z) - (z**2 + v**2) / 2 + log_bessel
 
 
 __all__ = ["MOST_COILS", "check_coils", "stabilise", "stabilised_std", "unstabilise"]

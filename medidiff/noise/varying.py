@@ -18,7 +18,7 @@ def g_factor_map(
 
     With S the coils' sensitivities at the R places that fold onto each other, the level grows by
 
-        g = sqrt([(S^H S)^-1]_rr [S^H S]_rr)                     (Pruessmann et al. 1999, eq. 23)
+        g = sqrt([(S^H S)^-1]_rr [S^H S]_rr)                     (Pruessmann et al. 1999)
 
     for independent coils. The coils stand on an ellipse round the x-y plane, each with a Gaussian sensitivity and a
     phase that turns with its place. g - 1 is then scaled so that its largest value in the volume is `peak` - 1: it is a
