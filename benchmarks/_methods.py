@@ -1,147 +1,110 @@
-"""The methods under comparison, each in a process of its own, so that time and memory are its own."""
+"""What the benchmark compares: medidiff told everything or nothing, and the peers; one answer and what it cost."""
 
 from __future__ import annotations
 
-import hashlib
-import importlib
-import multiprocessing as mp
-import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks._cases import Case
-from medidiff.volume import Volume
+from benchmarks._noise import Noisy
+from benchmarks._peers import PEERS, run_peer
 
 if TYPE_CHECKING:
     from medidiff.prior import Prior
 
+PEER_NAMES = ("bm4d", "bm4d informed", *PEERS)
+
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What a method returned for one noisy scan."""
+    """What a method returned for one noisy scan; `extra_mib` is the memory it took beyond what was held before."""
 
     data: np.ndarray
     seconds: float
     cpu_seconds: float
+    extra_mib: float = float("nan")
     note: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Method:
-    """`kind` is "bm4d" or "medidiff"; the rest is medidiff's."""
+    """`kind` is "medidiff" or a peer. `informed`: told the level and, where there is one, the spectrum or the map."""
 
     name: str
     kind: str
+    informed: bool = False
     prior: str = "general"
     precision: str = "auto"
 
-
-def run_bm4d(noisy: np.ndarray, lower: float, data_range: float, percent: float) -> np.ndarray:
-    """BM4D, default profile, known level; the scan is scaled by the reference's range, nothing is clipped."""
-    bm4d = importlib.import_module("bm4d")  # a peer for the benchmarks only, non-commercial licence
-    scaled = np.ascontiguousarray((noisy.astype(np.float64) - lower) / data_range)
-    denoised: np.ndarray = bm4d.bm4d(scaled, sigma_psd=percent / 100)
-    return (denoised * data_range + lower).astype(np.float32)
+    def applies(self, noisy: Noisy) -> bool:
+        """An informed peer is another method only where there is something to tell beyond one level."""
+        return self.kind == "medidiff" or not self.informed or noisy.informable
 
 
-def run_medidiff(
-    noisy: Volume, noise_std: float, prior: Prior, precision: str, threads: int
-) -> tuple[np.ndarray, dict[str, Any]]:
-    """medidiff's one-pass posterior mean, known level, and where the result says how it was made."""
-    import medidiff
-
-    result = medidiff.denoise(noisy, prior, noise="gaussian", noise_std=noise_std, precision=precision, threads=threads)
-    return np.asarray(result.output.data), result.provenance
+def peer_method(name: str) -> Method:
+    """One of `PEER_NAMES`."""
+    return Method(name, name.removesuffix(" informed"), informed=name.endswith(" informed"))
 
 
-# Processes ------------------------------------------------------------------------------------------------------------
+def own_methods(prior: str, told: Sequence[str], precisions: Sequence[str]) -> list[Method]:
+    """Medidiff known and blind; the first precision has the plain name."""
+    return [
+        Method(f"medidiff {t}" + (f" {p}" if p != precisions[0] else ""), "medidiff", t == "known", prior, p)
+        for p in precisions
+        for t in told
+    ]
 
 
-class Worker:
-    """One method in a process pinned to the given cores. Only one worker works at a time: the others wait."""
-
-    def __init__(self, method: Method, cores: list[int]) -> None:
-        self.method = method
-        context = mp.get_context("spawn")
-        self._connection, child = context.Pipe()
-        previous = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-        os.environ.update(dict.fromkeys(previous, str(len(cores))))  # inherited by the child, read at its first import
-        self._process = context.Process(target=_serve, args=(child, method, cores), daemon=True)
-        self._process.start()
-        for name, value in previous.items():
-            os.environ.pop(name, None) if value is None else os.environ.__setitem__(name, value)
-        self.start_seconds: float = self._receive()
-
-    def denoise(self, case: Case, noisy: Volume, percent: float) -> Answer:
-        """Denoise one scan, timed inside the process (sending the arrays is not counted)."""
-        self._connection.send((noisy, case.noise_std(percent), case.lower, case.data_range, percent))
-        return self._receive()
-
-    def memory_mib(self) -> tuple[float, float]:
-        """Resident memory after the warm-up, and the peak since the start."""
-        self._connection.send("memory")
-        return self._receive()
-
-    def __enter__(self) -> Worker:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._connection.close()
-        self._process.join(timeout=10)
-        if self._process.is_alive():
-            self._process.terminate()
-
-    def _receive(self) -> Any:
-        try:
-            answer = self._connection.recv()
-        except EOFError:
-            raise SystemExit(f"{self.method.name}: its process ended; its own message is above.") from None
-        return answer
-
-
-def _serve(connection: Connection, method: Method, cores: list[int]) -> None:
-    """The worker's loop: warm up once on a small scan, then answer until the other end closes."""
+def answer(method: Method, noisy: Noisy, prior: Prior | None, threads: int) -> Answer:
+    """Run one method in this process, with time and memory."""
     import psutil
 
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, cores)
-    process = psutil.Process()
-    start = time.perf_counter()
-    prior = None
-    if method.kind == "medidiff":  # read once, as a caller with several scans does
-        from medidiff.prior import Prior
-
-        prior = Prior.load(method.prior)
-
-    def work(noisy: Volume, noise_std: float, lower: float, data_range: float, percent: float) -> Answer:
-        cpu, start = time.process_time(), time.perf_counter()
+    held, watched = psutil.Process().memory_info().rss / 2**20, reset_peak()
+    cpu, start = time.process_time(), time.perf_counter()
+    if method.kind == "medidiff":
         if prior is None:
-            data, note = run_bm4d(noisy.data, lower, data_range, percent), {}
-        else:
-            data, note = run_medidiff(noisy, noise_std, prior, method.precision, len(cores))
-        return Answer(data, time.perf_counter() - start, time.process_time() - cpu, note)
+            raise ValueError("medidiff needs its prior")
+        data, note = run_medidiff(method, noisy, prior, threads)
+    else:
+        data, note = run_peer(method.kind, noisy, threads, method.informed), {}
+    seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu
+    return Answer(data, seconds, cpu_seconds, peak_mib() - held if watched else float("nan"), note)
 
-    noise = np.random.default_rng(0).standard_normal((24, 24, 24)).astype(np.float32)
-    work(Volume.from_array(noise), 1.0, -3.0, 6.0, 100 / 6)
-    resting_mib = process.memory_info().rss / 2**20
-    connection.send(time.perf_counter() - start)
-    while True:
-        try:
-            request = connection.recv()
-        except EOFError:
-            return
-        if request == "memory":
-            connection.send((resting_mib, peak_mib()))
-        else:
-            connection.send(work(*request))
+
+def run_medidiff(method: Method, noisy: Noisy, prior: Prior, threads: int) -> tuple[np.ndarray, dict[str, Any]]:
+    """medidiff's posterior mean, and what its record says of the noise."""
+    import medidiff
+    from medidiff.tasks.known_noise import WHITE, KnownNoise
+
+    noise: str | KnownNoise = "auto"
+    if method.informed:
+        level = noisy.std if noisy.std_map is None else noisy.std_map
+        kind = "rician" if noisy.rician else "gaussian"
+        noise = KnownNoise(kind, level, noisy.correlation or WHITE)  # type: ignore[arg-type]
+    result = medidiff.denoise(noisy.volume, prior, noise=noise, precision=method.precision, threads=threads)
+    told = ("noise_std", "noise_kind", "noise_correlation", "noise_trusted", "noise_std_interval")
+    note = {key: result.figures[key] for key in told if key in result.figures}
+    return np.asarray(result.output.data, dtype=np.float32), {
+        "status": result.status,
+        "nfe": result.nfe,
+        "warnings": len(result.warnings),
+        "precision": result.provenance.get("precision"),
+        "prior": result.provenance.get("prior"),
+        **note,
+    }
+
+
+def reset_peak() -> bool:
+    """Let the largest resident memory of this process start anew; False where the system cannot."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return False
+    return True
 
 
 def peak_mib() -> float:
@@ -153,23 +116,3 @@ def peak_mib() -> float:
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # bytes on macOS
-
-
-# Cached BM4D, for development -----------------------------------------------------------------------------------------
-
-
-def cached_bm4d(case: Case, noisy: Volume, percent: float, folder: Path) -> Answer:
-    """BM4D's output from `folder`, computed there at the first call. Its seconds are those of whoever computed it."""
-    digest = hashlib.sha256(np.ascontiguousarray(noisy.data).tobytes()).hexdigest()[:16]
-    path = folder / f"{case.name}_{percent:g}_{digest}.npz"
-    if path.is_file():
-        with np.load(path) as stored:
-            return Answer(stored["data"], float(stored["seconds"]), float(stored["cpu_seconds"]))
-    cpu, start = time.process_time(), time.perf_counter()
-    data = run_bm4d(noisy.data, case.lower, case.data_range, percent)
-    answer = Answer(data, time.perf_counter() - start, time.process_time() - cpu)
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial.npz")
-    np.savez(partial, data=data, seconds=answer.seconds, cpu_seconds=answer.cpu_seconds)
-    partial.replace(path)
-    return answer

@@ -1,4 +1,4 @@
-"""Denoising at a known Gaussian level against BM4D: PSNR, SSIM, seconds and memory, on phantoms and unseen patients."""
+"""Denoising against the peers: five kinds of noise, PSNR, SSIM, seconds and memory, on phantoms and unseen patients."""
 
 from __future__ import annotations
 
@@ -8,83 +8,112 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from benchmarks._cases import DEFAULT_SETS, REAL_SETS, Case, load_cases
-from benchmarks._methods import Answer, Method, Worker, cached_bm4d
+from benchmarks._cases import Case, load_cases
+from benchmarks._methods import PEER_NAMES, Answer, Method, answer, own_methods, peer_method
+from benchmarks._noise import KINDS, LEVELS, SETS, Noisy, corrupt, reference
+from benchmarks._pictures import Gallery
+from benchmarks._scores import score
+from benchmarks._store import fetch, keep, place
 from benchmarks._tables import to_markdown
-from medidiff.evaluate import psnr, ssim3d
-from medidiff.volume import Volume
+from benchmarks._workers import Worker
 
 RESULTS = Path(__file__).parent / "results"
-LEVELS = (3.0, 9.0, 15.0)
 
 
 def main() -> int:
     args = parse_arguments()
     cores = pick_cores(args.cores)
-    methods = [Method(name, name) for name in args.peers]
-    methods += [Method(f"medidiff {p}", "medidiff", args.prior, p) for p in args.precision]
+    if args.timing:
+        from benchmarks._timing import run_timing
+
+        return run_timing(args.prior, cores, args.split[0], describe(args, cores), args.output)
+    methods = [peer_method(name) for name in args.peers]
+    if args.fill:
+        return fill(args, methods, len(cores))
+    methods += own_methods(args.prior, args.told, args.precision) if args.told else []
     facts = describe(args, cores)
     print(f"cores used by every method: {len(cores)} ({', '.join(map(str, cores))}); {facts['processor']}")
-    started, rows, memory = time.perf_counter(), [], {}
+    started, rows, memory, missing = time.perf_counter(), [], {}, {}
+    gallery = Gallery()
     with ExitStack() as stack:
         workers: dict[str, Worker] = {}
-        for method in methods:
-            if not (method.kind == "bm4d" and args.cache):
+
+        def found(method: Method, case: Case, noisy: Noisy) -> Answer | None:
+            path = place(args.cache, method, case, noisy) if args.cache and method.kind != "medidiff" else None
+            known = fetch(path) if path else None
+            if known is not None or (path and args.cached_only):
+                if known is None:
+                    missing[method.name] = missing.get(method.name, 0) + 1
+                return known
+            if method.name not in workers:
                 workers[method.name] = stack.enter_context(Worker(method, cores))
-        for split in args.split:
-            for set_name in args.sets:
-                for case in load_cases(set_name, split, args.limit):
-                    for percent in args.levels:
-                        rows += measure(case, split, percent, methods, workers, args.cache)
+            known = workers[method.name].denoise(noisy)
+            if path:
+                keep(path, known)
+            return known
+
+        for split, case, noisy in scans(args):
+            common = {"split": split, "set": case.set_name, "case": case.name, "kind": noisy.kind}
+            common |= {"level": noisy.level, "voxels": noisy.volume.data.size}
+            here = [("noisy", Answer(noisy.volume.data, 0.0, 0.0))]
+            for method in methods:
+                if method.applies(noisy) and (a := found(method, case, noisy)) is not None:
+                    here.append((method.name, a))
+            scores = [common | score(case, noisy, a) | {"method": name} for name, a in here]
+            rows += scores
+            gallery.offer(case, noisy, dict(here))
+            if not args.quiet:
+                figures = ", ".join(f"{r['method']} {r['psnr']:.2f}" for r in scores)
+                print(f"{split} {case.name} {noisy.kind} {noisy.level:g}: {figures}", file=sys.stderr)
         for name, worker in workers.items():
-            resting_mib, peak_mib = worker.memory_mib()
-            memory[name] = {"resting_mib": resting_mib, "peak_mib": peak_mib, "start_seconds": worker.start_seconds}
-    facts["total_seconds"] = time.perf_counter() - started
+            resting_mib, _ = worker.memory_mib()
+            memory[name] = {"resting_mib": resting_mib, "start_seconds": worker.start_seconds}
+    facts |= {"total_seconds": time.perf_counter() - started, "missing_in_cache": missing}
     report = {"facts": facts, "memory": memory, "rows": rows}
     text = to_markdown(report)
     print("\n" + text)
-    write(report, text, args)
+    write(report, text, gallery, args)
     return 0
 
 
-def measure(
-    case: Case, split: str, percent: float, methods: list[Method], workers: dict[str, Worker], cache: Path | None
-) -> list[dict[str, Any]]:
-    """One noisy scan through every method; the noisy scan itself is the first row."""
-    noisy = case.noisy(percent)
-    common = {"split": split, "set": case.set_name, "case": case.name, "level": percent, "voxels": noisy.data.size}
-    rows = [common | score(case, Answer(noisy.data, 0.0, 0.0)) | {"method": "noisy"}]
-    for method in methods:
-        if method.name in workers:
-            answer = workers[method.name].denoise(case, noisy, percent)
-        elif cache is not None:
-            answer = cached_bm4d(case, noisy, percent, cache)
-        else:
-            raise RuntimeError(f"no worker for {method.name}")
-        rows.append(common | score(case, answer) | {"method": method.name})
-    print(
-        f"{split} {case.name} {percent:g}%: " + ", ".join(f"{r['method']} {r['psnr']:.2f}" for r in rows),
-        file=sys.stderr,
-    )
-    return rows
+def scans(args: argparse.Namespace) -> Iterator[tuple[str, Case, Noisy]]:
+    """Every noisy scan of the run, one kind and level after the other."""
+    for split in args.split:
+        kept: dict[str, list[Case]] = {}
+        for kind in args.kinds:
+            for level in [x for x in LEVELS[kind] if args.levels is None or x in args.levels]:
+                for set_name in [s for s in SETS[kind] if args.sets is None or s in args.sets]:
+                    if set_name not in kept:
+                        kept[set_name] = load_cases(set_name, split, args.limit)
+                    for case in kept[set_name]:
+                        case_here = reference(case, kind, args.whole_blocks)
+                        yield split, case_here, corrupt(case_here, kind, level)
 
 
-def score(case: Case, answer: Answer) -> dict[str, Any]:
-    """The figures of one output against the reference."""
-    reference: Volume = case.clean
-    return {
-        "psnr": psnr(reference.data, answer.data, case.data_range),
-        "psnr_foreground": psnr(reference.data, answer.data, case.data_range, case.foreground),
-        "ssim": ssim3d(reference.data, answer.data, case.data_range),
-        "seconds": answer.seconds,
-        "cpu_seconds": answer.cpu_seconds,
-        "note": answer.note,
-    }
+def fill(args: argparse.Namespace, methods: list[Method], threads: int) -> int:
+    """Compute what the cache lacks, in this process, and look at no figure."""
+    if args.cache is None:
+        raise SystemExit("--fill: give --cache FOLDER, where the outputs go.")
+    kept = made = 0
+    for _, case, noisy in scans(args):
+        for method in methods:
+            if not method.applies(noisy):
+                continue
+            path = place(args.cache, method, case, noisy)
+            if path.is_file():
+                kept += 1
+                continue
+            keep(path, answer(method, noisy, None, threads))
+            made += 1
+            print(f"{time.strftime('%H:%M:%S')} {path.relative_to(args.cache)}", flush=True)
+    print(f"{made} computed, {kept} were there", flush=True)
+    return 0
 
 
 def pick_cores(count: int) -> list[int]:
@@ -100,7 +129,7 @@ def pick_cores(count: int) -> list[int]:
 def describe(args: argparse.Namespace, cores: list[int]) -> dict[str, Any]:
     """Everything needed to read the figures later."""
     packages = {}
-    for name in ("medidiff", "torch", "numpy", "bm4d", "scikit-image"):
+    for name in ("medidiff", "torch", "numpy", "bm4d", "dipy", "antspyx", "scikit-image", "simpleitk"):
         try:
             packages[name] = version(name)
         except PackageNotFoundError:
@@ -114,8 +143,9 @@ def describe(args: argparse.Namespace, cores: list[int]) -> dict[str, Any]:
         "versions": packages,
         "command": "python -m benchmarks.denoise " + " ".join(sys.argv[1:]),
         "prior": args.prior,
-        "cached_bm4d": args.cache is not None,
+        "cached": args.cache is not None,
         "limit": args.limit,
+        "whole_blocks": args.whole_blocks,
     }
 
 
@@ -129,31 +159,54 @@ def processor_name() -> str:
     return platform.processor() or platform.machine()
 
 
-def write(report: dict[str, Any], text: str, args: argparse.Namespace) -> None:
-    """Results go to the repository only from a full run; a development run needs --output."""
-    stem = args.output or (None if args.cache or args.limit else RESULTS / "denoise")
-    if stem is None:
-        print("development run (--cache or --limit): nothing written; give --output STEM to keep it", file=sys.stderr)
+def write(report: dict[str, Any], text: str, gallery: Gallery, args: argparse.Namespace) -> None:
+    """Results go to the repository only where `--output` says so."""
+    if args.output is None:
+        print("nothing written; give --output STEM to keep it (benchmarks/results/denoise is quoted)", file=sys.stderr)
         return
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    stem.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    stem.with_suffix(".md").write_text(text, encoding="utf-8")
-    print(f"written: {stem.with_suffix('.json')} and {stem.with_suffix('.md')}", file=sys.stderr)
+    args.output.parent.mkdir(parents=True, exist_ok=True)
+    args.output.with_suffix(".json").write_text(compact(report), encoding="utf-8")
+    args.output.with_suffix(".md").write_text(text, encoding="utf-8")
+    pictures = gallery.write(args.output)
+    print(f"written: {args.output}.json, .md and {len(pictures)} pictures", file=sys.stderr)
+
+
+def compact(report: dict[str, Any]) -> str:
+    """JSON with a row a line, six digits, nothing empty."""
+    rows = [json.dumps(rounded({k: v for k, v in row.items() if v != {}})) for row in report["rows"]]
+    head = json.dumps({k: v for k, v in report.items() if k != "rows"}, indent=1)
+    return head[:-2] + ',\n "rows": [\n' + ",\n".join(rows) + "\n]\n}\n"
+
+
+def rounded(value: Any) -> Any:
+    """The same with floats of six significant digits."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, dict):
+        return {k: rounded(v) for k, v in value.items()}
+    return [rounded(v) for v in value] if isinstance(value, list | tuple) else value
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.denoise", description=__doc__)
     add = parser.add_argument
-    add("--levels", type=float, nargs="+", default=list(LEVELS), help="noise, percent of the reference's range")
-    add("--sets", nargs="+", default=list(DEFAULT_SETS), help=f"among {', '.join(DEFAULT_SETS + REAL_SETS[2:])}")
+    add("--kinds", nargs="+", choices=KINDS, default=list(KINDS), help="kinds of noise")
+    add("--levels", type=float, nargs="+", help="only these of each kind's levels")
+    add("--sets", nargs="+", choices=sorted({s for v in SETS.values() for s in v}), help="only these of a kind's sets")
     add("--split", nargs="+", choices=("val", "holdout"), default=["val"], help="holdout: once, for publication")
-    add("--peers", nargs="*", choices=("bm4d",), default=["bm4d"], help="what to compare with")
+    add("--peers", nargs="*", choices=PEER_NAMES, default=list(PEER_NAMES), help="what to compare with")
+    add("--told", nargs="*", choices=("known", "blind"), default=["known", "blind"], help="what medidiff is told")
     add("--prior", default="general", help="a shipped prior's name or a .safetensors file")
-    add("--precision", nargs="*", default=["auto", "float32"], help="medidiff runs, each a column; none: peers only")
+    add("--precision", nargs="+", default=["auto"], help="medidiff runs, each a column")
     add("--cores", type=int, default=2, help="every method is pinned to this many cores")
     add("--limit", type=int, help="cases per set (development)")
-    add("--cache", type=Path, help="folder of cached BM4D outputs (development; its seconds are not comparable)")
-    add("--output", type=Path, help="path without ending; .json and .md are written")
+    add("--cache", type=Path, help="folder of the peers' outputs: taken from there, or computed and kept there")
+    add("--whole-blocks", action="store_true", help="every kind on the blocks of gaussian: for medidiff alone")
+    add("--cached-only", action="store_true", help="what the cache lacks is left out instead of computed")
+    add("--fill", action="store_true", help="only fill the cache; no figure is computed")
+    add("--timing", action="store_true", help="only how many times faster than bm4d, nothing cached, four val scans")
+    add("--quiet", action="store_true", help="no line for each scan")
+    add("--output", type=Path, help="path without ending; .json, .md and pictures are written")
     return parser.parse_args()
 
 

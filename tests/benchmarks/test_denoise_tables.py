@@ -1,54 +1,161 @@
-"""The denoising benchmark's arithmetic on made-up figures, and its cases' noise."""
+"""The denoising benchmark on made-up figures: pairs, demands, tables; and docs/denoising.md holds the results."""
 
-import numpy as np
+import json
+from pathlib import Path
+from typing import Any
+
 import pytest
 
-from benchmarks._cases import Case
-from benchmarks._tables import summarise, to_markdown
-from medidiff.volume import Volume
+from benchmarks._noise import LEVELS
+from benchmarks._pictures import SHOWN, Gallery
+from benchmarks._summary import BLIND, KNOWN, difference, mean, worst_peer
+from benchmarks._tables import to_markdown
+from benchmarks._targets import targets
+from benchmarks._wins import wins
+from benchmarks.denoise import compact
+from benchmarks.denoising_page import PAGE, RESULTS, fill
+
+FACTS = {
+    "command": "x",
+    "date": "2026-11-20",
+    "processor": "p",
+    "cores": [0],
+    "prior": "general",
+    "limit": None,
+    "total_seconds": 60.0,
+    "load_at_start": 0.0,
+    "versions": {},
+    "cached": False,
+}
 
 
-def row(method: str, case: str, psnr: float, seconds: float) -> dict:
-    common = {"split": "val", "set": "toy", "level": 9.0, "case": case, "method": method, "seconds": seconds}
-    common["cpu_seconds"] = 2 * seconds
-    return common | {"psnr": psnr, "psnr_foreground": psnr - 1, "ssim": 0.9}
+def row(method: str, case: str, psnr: float, **more: Any) -> dict[str, Any]:
+    common = {"split": "val", "set": "head", "kind": "gaussian", "level": 9.0, "case": case, "method": method}
+    common |= {"psnr": psnr, "psnr_foreground": psnr - 1, "ssim": 0.9, "voxels": 10**6, "extra_mib": 10.0}
+    return common | {"seconds": 2.0, "cpu_seconds": 4.0} | more
 
 
-def rows(gain: float, speed: float) -> list[dict]:
+def rows(gain: float, blind: float = 0.0, spread: float = 0.01, **more: Any) -> list[dict[str, Any]]:
+    """Three scans: bm4d, medidiff `gain` dB above it, blind `blind` dB below that."""
     found = []
-    for case, peer in (("a", 30.0), ("b", 34.0)):
-        found += [row("noisy", case, 20.0, 0.0), row("bm4d", case, peer, 10.0)]
-        found.append(row("medidiff auto", case, peer + gain, 10.0 / speed))
+    for case, peer, off in (("a", 30.0, -spread), ("b", 34.0, 0.0), ("c", 32.0, spread)):
+        found += [row("noisy", case, 20.0, **more), row("bm4d", case, peer, **more)]
+        found.append(row(KNOWN, case, peer + gain + off, **more))
+        found.append(row(BLIND, case, peer + gain + off - blind, level_ratio=1.05, **more))
     return found
 
 
-@pytest.mark.parametrize(
-    ("gain", "speed", "holds"), [(0.5, 30.0, True), (-0.29, 21.0, True), (-0.31, 30.0, False), (0.5, 19.0, False)]
-)
-def test_summary_and_verdict(gain: float, speed: float, holds: bool) -> None:
-    summary = summarise(rows(gain, speed), "medidiff auto")
-    assert summary["n"] == 2
-    assert summary["bm4d"]["psnr"] == 32.0
-    assert summary["psnr_difference"].mean == pytest.approx(gain)
-    assert summary["ratio"] == pytest.approx(speed)
-    assert summary["holds"] is holds
+def verdicts(found: list[dict[str, Any]]) -> dict[str, bool]:
+    return {t.what.partition(": ")[2]: t.holds for t in targets(found)}
 
 
-def test_report_says_when_the_peer_was_cached() -> None:
-    facts = {"command": "x", "date": "2026-11-20", "processor": "p", "cores": [0, 1], "prior": "general", "limit": None}
-    facts |= {"total_seconds": 60.0, "load_at_start": 0.0, "versions": {"torch": "2"}, "cached_bm4d": False}
-    report = {"facts": facts, "rows": rows(0.5, 30.0), "memory": {}}
-    assert "| toy | 2 | 9% | 20.00 | 32.00 | 32.50 | +0.50 [+0.50, +0.50] |" in to_markdown(report)
-    assert "Development run" not in to_markdown(report)
-    assert "come from a cache" in to_markdown(report | {"facts": facts | {"cached_bm4d": True}})
+def test_pairs_are_the_cases_that_both_methods_have() -> None:
+    found = rows(0.5)
+    n, interval = difference(found, KNOWN, "bm4d") or (0, None)
+    assert n == 3
+    assert interval is not None
+    assert interval.mean == pytest.approx(0.5)
+    # Student's quantile for 2 degrees of freedom, 4.3027; standard deviation 0.01 over the root of 3.
+    assert interval.high - interval.mean == pytest.approx(4.3027 * 0.01 / 3**0.5, rel=1e-4)
+    found.append(row("ants", "b", 30.0))
+    assert difference(found, KNOWN, "ants") == (1, pytest.approx((4.5, float("nan"), float("nan")), nan_ok=True))
+    assert difference(found, KNOWN, "skimage tv") is None
+    assert worst_peer(found, KNOWN, ("ants", "bm4d", "skimage tv"))[0] == "bm4d"  # type: ignore[index]
+    assert mean(found, "bm4d", "psnr") == 32.0
 
 
-def test_noise_has_its_level_and_is_the_same_every_time() -> None:
-    clean = np.linspace(-1000, 1000, 40**3).reshape(40, 40, 40)
-    case = Case("toy", "toy_1", Volume.from_array(clean))
-    assert case.data_range == pytest.approx(0.99 * 2000)
-    noise = case.noisy(9.0).data - clean
-    assert noise.std() == pytest.approx(0.09 * case.data_range, rel=0.012)  # 4 standard errors: 4 / sqrt(2 * 64 000)
-    np.testing.assert_array_equal(case.noisy(9.0).data, case.noisy(9.0).data)
-    other = Case("toy", "toy_2", Volume.from_array(clean))
-    assert not np.array_equal(case.noisy(9.0).data, other.noisy(9.0).data)
+@pytest.mark.parametrize(("gain", "spread", "holds"), [(0.31, 0.01, True), (0.29, 0.01, False), (0.31, 0.3, False)])
+def test_noise_free_scans_need_three_tenths_and_an_interval_above_zero(gain: float, spread: float, holds: bool) -> None:
+    assert verdicts(rows(gain, spread=spread))["known - bm4d at least +0.3 dB, interval above 0"] is holds
+
+
+@pytest.mark.parametrize(("level", "gain", "holds"), [(9.0, 0.2, False), (3.0, -0.09, True), (3.0, -0.11, False)])
+def test_real_scans_may_lose_a_tenth_at_low_levels(level: float, gain: float, holds: bool) -> None:
+    found = verdicts(rows(gain, level=level, set="ixi"))
+    assert found[f"known - bm4d at least {0.3 if level == 9 else -0.1:+} dB"] is holds
+
+
+def test_blind_is_held_against_known_and_the_level_against_the_truth() -> None:
+    within, outside = verdicts(rows(0.5, blind=0.29)), verdicts(rows(0.5, blind=0.31))
+    assert within["blind - known at least -0.3 dB"]
+    assert not outside["blind - known at least -0.3 dB"]
+    assert within["level within 10% in 90% of cases"]
+    far = [r | ({"level_ratio": 1.11} if r["method"] == BLIND else {}) for r in rows(0.5)]
+    assert not verdicts(far)["level within 10% in 90% of cases"]
+
+
+def test_correlated_blind_is_held_against_the_best_blind_peer_and_informed_against_informed() -> None:
+    found = rows(2.5, kind="correlated", level=1.0)
+    found += [row("ants", c, 33.0, kind="correlated", level=1.0) for c in "abc"]  # mean 33, so 1.5 below ours
+    found += [row("bm4d informed", c, 34.6, kind="correlated", level=1.0) for c in "abc"]
+    got = verdicts(found)
+    assert not got["blind - best blind peer at least +2 dB"]
+    assert not got["known - bm4d informed at least 0 dB"]
+    assert verdicts(rows(2.5, kind="correlated", level=1.0))["blind - best blind peer at least +2 dB"]
+
+
+def test_ct_is_judged_in_its_window_and_by_its_bias() -> None:
+    bias = {"air": 5.0, "lung": -8.0, "fat": 0.4, "soft": -0.9}
+    found = rows(0.5, kind="ct", level=0.25, bias_hu=bias)
+    found = [r | {"psnr_window": r["psnr"]} for r in found]
+    got = verdicts(found)
+    assert got["medidiff known better than every peer in the soft-tissue window"]
+    name = "medidiff known, bias in uniform fat and soft tissue at most 1 HU in every case"
+    assert got[name]  # air and lung are shown, not judged
+    worse = [r | {"bias_hu": bias | {"fat": 1.1}} if r["case"] == "b" else r for r in found]
+    assert not verdicts(worse)[name]
+
+
+def test_report_says_what_was_cached_and_left_out() -> None:
+    facts = FACTS | {"versions": {"torch": "2"}}
+    report = {"facts": facts, "rows": rows(0.5), "memory": {}}
+    text = to_markdown(report)
+    assert "| bm4d | 3 | 32.00 / 31.00 / 0.900 |" in text
+    assert "| noise-free, 9% | 3 | +0.50 [+0.48, +0.52] |" in text
+    assert "come from a cache" not in text
+    text = to_markdown(report | {"facts": facts | {"cached": True, "missing_in_cache": {"ants": 4}}})
+    assert "come from a cache" in text
+    assert "ants 4" in text
+
+
+def test_the_page_is_what_the_results_make_it() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert fill(page, RESULTS) == page, "run python -m benchmarks.denoising_page"
+
+
+def test_parts_are_made_anew_and_say_what_is_missing(tmp_path: Path) -> None:
+    page = "a\n<!-- from results: targets -->\nold\n<!-- end -->\nb\n<!-- from results: timing -->\n<!-- end -->\n"
+    text = fill(page, tmp_path)
+    assert "Not measured yet: benchmarks/results/denoise.json" in text
+    assert "Not measured yet: benchmarks/results/denoise_timing.md" in text
+    report = {"facts": FACTS, "memory": {}, "rows": rows(0.5)}
+    (tmp_path / "denoise.json").write_text(compact(report))
+    (tmp_path / "denoise_timing.md").write_text("# Title\n\nfifty times\n")
+    text = fill(page, tmp_path)
+    assert "old" not in text
+    assert "known - bm4d at least +0.3 dB, interval above 0 | +0.50 [+0.48, +0.52] dB, n = 3 | HOLDS |" in text
+    assert "fifty times" in text
+    assert fill(text, tmp_path) == text
+
+
+def test_json_has_a_row_a_line_and_reads_back() -> None:
+    report = {"facts": FACTS, "memory": {}, "rows": rows(1 / 3)}
+    text = compact(report)
+    assert json.loads(text)["rows"][2]["psnr"] == 30.3233
+    assert len(text.splitlines()) > len(report["rows"])
+
+
+def test_a_peer_that_wins_is_named() -> None:
+    assert wins(rows(0.5)).startswith("Nowhere")
+    assert "- gaussian 9%, noise-free: bm4d, PSNR +0.50" in wins(rows(-0.5))
+    # Where more can be told, what is told one level is held against blind medidiff.
+    found = [row(m, c, p, kind="varying", level=4.0) for c in "ab" for m, p in ((KNOWN, 33.0), (BLIND, 31.0))]
+    found += [row(m, c, p, kind="varying", level=4.0) for c in "ab" for m, p in (("ants", 32.0), ("bm4d informed", 32))]
+    text = wins(found)
+    assert "ants, PSNR +1.00" in text
+    assert "bm4d informed" not in text
+
+
+def test_every_kind_has_a_level_that_is_shown() -> None:
+    assert all(SHOWN[kind] in levels for kind, levels in LEVELS.items())
+    assert Gallery().write(Path("nowhere")) == []

@@ -1,0 +1,81 @@
+"""The figures of one output against the reference; of CT in Hounsfield units as well."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+
+from benchmarks._cases import Case
+from benchmarks._methods import Answer
+from benchmarks._noise import PHANTOMS, Noisy
+from medidiff.evaluate import psnr, ssim3d
+
+WINDOW_HU = (-160.0, 240.0)
+TISSUES_HU = {"air": (-3000.0, -950.0), "lung": (-950.0, -500.0), "fat": (-140.0, -60.0), "soft": (-30.0, 120.0)}
+UNIFORM = ("fat", "soft")
+"""Tissues in which bias is judged where they are uniform; air and lung are shown apart."""
+_FLAT_HU = 20.0  # standard deviation of the reference within 5 x 5 x 3 voxels: no edge, but a real scan's own noise
+_FEWEST = 200  # voxels of a region, or its mean says nothing
+_NEAR = (5, 5, 3)
+
+
+def score(case: Case, noisy: Noisy, found: Answer) -> dict[str, Any]:
+    """PSNR over the block and the foreground, SSIM, what it cost; of blind answers the level that was estimated."""
+    clean = case.clean.data
+    figures: dict[str, Any] = {
+        "psnr": psnr(clean, found.data, case.data_range),
+        "psnr_foreground": psnr(clean, found.data, case.data_range, case.foreground),
+        "ssim": ssim3d(clean, found.data, case.data_range),
+        "seconds": found.seconds,
+        "cpu_seconds": found.cpu_seconds,
+        "extra_mib": found.extra_mib,
+        "note": found.note,
+    }
+    if "noise_std" in found.note:
+        figures["level_ratio"] = found.note["noise_std"] / total_level(case, noisy)
+    if case.modality == "ct":
+        figures |= score_ct(case, found.data)
+    return figures
+
+
+def score_ct(case: Case, data: np.ndarray) -> dict[str, Any]:
+    """PSNR of the body in the soft-tissue window, and the mean error in HU of each tissue (nan: not there)."""
+    low, high = WINDOW_HU
+    clean = case.clean.data
+    inside = psnr(np.clip(clean, low, high), np.clip(data, low, high), high - low, case.foreground)
+    error = np.asarray(data, dtype=np.float64) - clean
+    bias = {}
+    for tissue, where in tissues(clean).items():
+        bias[tissue] = float(error[where].mean()) if np.count_nonzero(where) >= _FEWEST else float("nan")
+    return {"psnr_window": inside, "bias_hu": bias}
+
+
+def tissues(clean: np.ndarray) -> dict[str, np.ndarray]:
+    """Where each tissue is: by the mean of the neighbourhood, so that a scan's own noise chooses no voxels."""
+    values = clean.astype(np.float64)
+    mean = ndimage.uniform_filter(values, _NEAR)
+    spread = np.sqrt(np.maximum(ndimage.uniform_filter(values**2, _NEAR) - mean**2, 0))
+    found = {}
+    for name, (low, high) in TISSUES_HU.items():
+        where = (mean >= low) & (mean < high)
+        found[name] = where & (spread < _FLAT_HU) if name in UNIFORM else where
+    return found
+
+
+def total_level(case: Case, noisy: Noisy) -> float:
+    """The noise there is to find: of a real scan the added one and its own together."""
+    added = noisy.typical
+    return added if case.set_name in PHANTOMS else float(np.hypot(added, own_level(case)))
+
+
+def own_level(case: Case) -> float:
+    """A real reference's own noise in its unit, from the quietest tenth of the blocks of its finest detail.
+
+    It overstates low levels a little (docs/general.md), so the ratio of a correct estimate may be below 1.
+    """
+    from medidiff.cohort.own_noise import own_noise_level
+
+    half = case.data_range / 2
+    return own_noise_level((case.clean.data - case.lower) / half - 1) * half
