@@ -164,7 +164,8 @@ def test_another_task_and_a_missing_folder(run: Run) -> None:
 def pack(pairs: Path, run: Run) -> Path:
     results(pairs, "half", 0.5)
     results(pairs, "most", 0.9)
-    done = run(*EVALUATE, "--reader-pack", "pack", "--results", "m1=half", "--results", "m2=most", "--seed", 3)
+    two = ("--results", "m1=half", "--results", "m2=most")
+    done = run(*EVALUATE, "--reader-pack", "pack", *two, "--noisy", "pairs/noisy", "--seed", 3)
     assert done.code == 0, done.err
     return pairs.parent / "pack"
 
