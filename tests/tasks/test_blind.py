@@ -64,9 +64,10 @@ def test_correlated_noise_of_a_gaussian_field_is_found_from_white() -> None:
     found = refine_noise(wiener, noisy_field(widths), torch.tensor(0.8 * LEVEL), WHITE, None, budget=6)
     assert found.trusted
     assert found.correlation is not None
-    # The dead band of 0.06 stays, and what the noise's own sampling adds.
-    np.testing.assert_allclose(found.correlation, true, atol=0.12)
-    assert float(found.sigma) == pytest.approx(LEVEL, rel=0.1)
+    # White was wrong by 0.68. What stays is what a prior's own differences may be (0.04 + 0.13 * 0.68) and the sampling
+    # of 13824 voxels, worth 3500 white ones; a correlation that is 0.1 too low costs some 5% of the level.
+    np.testing.assert_allclose(found.correlation, true, atol=0.16)
+    assert float(found.sigma) == pytest.approx(LEVEL, rel=0.15)
 
 
 def test_correlated_noise_is_noticed_by_a_prior_that_is_not_told() -> None:
