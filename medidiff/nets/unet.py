@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from medidiff.nets.embedding import ConditionEmbedding, ConditionSlots
 from medidiff.nets.haar import haar3d, inverse_haar3d
 
+_SLAB = 8  # rows of a noise map whose modulation is in memory at a time
+
 
 class NetConfig(BaseModel):
     """Size and conditions of a `HaarUNet`."""
@@ -51,6 +53,12 @@ class ChannelNorm(nn.Module):
         voxels = x.permute(0, 2, 3, 4, 1)
         return nnf.layer_norm(voxels, (x.shape[1],), self.gain.to(x.dtype)).permute(0, 4, 1, 2, 3)
 
+    def modulated(self, x: Float[Tensor, "b c x y z"], scale: Tensor, shift: Tensor) -> Float[Tensor, "b c x y z"]:
+        """The norm, then times `scale` and plus `shift`, one value a channel (c,): one pass over the memory."""
+        gain = (self.gain.float() * scale).to(x.dtype)
+        voxels = x.permute(0, 2, 3, 4, 1)
+        return nnf.layer_norm(voxels, (x.shape[1],), gain, shift.to(x.dtype)).permute(0, 4, 1, 2, 3)
+
 
 class ResidualBlock(nn.Module):
     """Two 3 x 3 x 3 convolutions, modulated voxel by voxel by the noise-level embedding."""
@@ -68,10 +76,29 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor, embedded: Tensor) -> Tensor:
         """Add the block's correction to `x`; `embedded` has x's spatial size, or one voxel."""
+        if not torch.is_grad_enabled():
+            return self._in_place(x, embedded)
         scale, shift = self.modulation(embedded).chunk(2, dim=1)
         h = self.conv1(nnf.silu(self.norm1(x)))
         h = torch.addcmul(shift, self.norm2(h), 1 + scale)
         return x + self.conv2(nnf.silu(h))
+
+    def _in_place(self, x: Tensor, embedded: Tensor) -> Tensor:
+        """The same without gradients: three feature maps in memory instead of eight, `x` among them, which is kept.
+
+        One level for the whole scan becomes gain and offset of the norm; a map's modulation is made slab by slab.
+        """
+        h = self.conv1(nnf.silu(self.norm1(x), inplace=True))
+        if embedded.shape[0] * embedded[0, 0].numel() == 1:
+            scale, shift = self.modulation(embedded).flatten().float().chunk(2)
+            h = self.norm2.modulated(h, 1 + scale, shift)
+        else:
+            h = self.norm2(h)
+            rows = h.shape[2] if embedded.shape[2] == 1 else _SLAB
+            for part, level in zip(h.split(rows, dim=2), embedded.split(rows, dim=2), strict=True):
+                scale, shift = self.modulation(level).chunk(2, dim=1)
+                torch.addcmul(shift, part, scale.add_(1), out=part)
+        return self.conv2(nnf.silu(h, inplace=True)).add_(x)
 
 
 class HaarUNet(nn.Module):
@@ -141,11 +168,11 @@ class HaarUNet(nn.Module):
                 skips.append(h)
                 h = self.down[level](h)
         for level in reversed(range(len(self.up))):
-            h = skips[level] + self.up[level](h)
+            h = _sum(self.up[level](h), skips.pop())
             for block in self.up_blocks[level]:  # type: ignore[attr-defined]
                 h = block(h, embedded[level])
-        h = nnf.silu(self.head_norm(h))
-        raw = self.variance_head(nnf.silu(self.variance_hidden(h.detach())))
+        h = nnf.silu(self.head_norm(h), inplace=not torch.is_grad_enabled())
+        raw = self.variance_head(nnf.silu(self.variance_hidden(h.detach()), inplace=not torch.is_grad_enabled()))
         return inverse_haar3d(self.head(h).float()), inverse_haar3d(raw.float())
 
     def _stem_input(self, x: Tensor, haar_c_noise: Tensor, cond: dict[str, Tensor]) -> Tensor:
@@ -157,3 +184,8 @@ class HaarUNet(nn.Module):
         coefficients = haar3d(torch.cat(parts, dim=1))
         level = haar_c_noise.expand(-1, -1, *coefficients.shape[2:])
         return torch.cat([coefficients, level], dim=1).contiguous(memory_format=torch.channels_last_3d)
+
+
+def _sum(a: Tensor, b: Tensor) -> Tensor:
+    """a + b; without gradients in the memory of `a`."""
+    return a + b if torch.is_grad_enabled() else a.add_(b)
