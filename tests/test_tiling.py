@@ -1,5 +1,6 @@
 """Tiles give what the whole gives, in any order, within any memory that can do it."""
 
+import math
 import random
 
 import pytest
@@ -11,7 +12,7 @@ from medidiff.nets.unet import NetConfig
 from medidiff.phantoms import head_phantom
 from medidiff.prior import Prior, list_priors
 from medidiff.prior.files import PACKAGED
-from medidiff.tiling import TiledDenoiser, bytes_per_voxel, choose_tile, count_tiles, denoise_tiled
+from medidiff.tiling import Grid, TiledDenoiser, bytes_per_voxel, choose_tile, count_tiles, denoise_tiled
 
 
 def scan(*shape: int) -> torch.Tensor:
@@ -31,6 +32,35 @@ def test_weights_sum_to_one(shape: tuple[int, ...], tile: tuple[int, ...]) -> No
     # Sums of at most eight float32 products: a few units in the last place of numbers up to about 5.
     torch.testing.assert_close(out.mean, x, atol=5e-6, rtol=0)
     torch.testing.assert_close(out.log_variance, level, atol=5e-6, rtol=0)
+
+
+GRIDS = [Grid((1, 1, 1), (2, 3, 4)), Grid((0, 0, 1), (3, 4)), Grid((1, 0, 0)), Grid((0, 1, 0), (2,))]
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+@pytest.mark.parametrize("tile", [(40, 40, 40), (99, 99, 99)])
+def test_a_turned_grid_gives_the_scan_back(grid: Grid, tile: tuple[int, int, int]) -> None:
+    x = scan(80, 45, 41)
+    level = torch.rand_like(x) + 0.1
+    into = Denoised(torch.ones_like(x), torch.zeros_like(x))
+    out = denoise_tiled(identity, x, level, tile=tile, grid=grid, into=into, share=0.5)
+    assert out.mean is into.mean
+    torch.testing.assert_close(out.mean, 1 + x / 2, atol=5e-6, rtol=0)
+    torch.testing.assert_close(out.log_variance, level / 2, atol=5e-6, rtol=0)
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+def test_a_turned_grid_is_a_turned_scan(tiny_prior: Prior, grid: Grid) -> None:
+    denoise, x, sigma = tiny_prior.denoiser("cpu", "float32"), scan(24, 17, 16), scan(24, 17, 16).abs() + 0.1
+    turned = []
+    for image in (x, sigma):
+        image = image.flip(grid.flips)
+        for axis, by in enumerate(grid.shift, start=2):
+            image = torch.cat([image.narrow(axis, 0, by), image], dim=axis)
+        turned.append(image)
+    whole = denoise(*turned).mean[(..., *(slice(by, None) for by in grid.shift))].flip(grid.flips)
+    out = denoise_tiled(denoise, x, sigma, tile=(99, 99, 99), grid=grid)
+    assert torch.equal(out.mean, whole)
 
 
 def test_tiles_lie_on_the_scans_own_grid() -> None:
@@ -103,6 +133,29 @@ def test_the_tile_fits_the_memory(gb: float) -> None:
     assert tile[0] * tile[1] * tile[2] * per_voxel + 40 * shape[0] * shape[1] * shape[2] <= gb * 1e9
     if gb == 1000:
         assert tile == shape
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bf16"])
+def test_without_a_limit_tiles_stay_small(tiny_prior: Prior, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("medidiff.tiling.free_memory_bytes", lambda device: 20e9)
+    shape, asked = (256, 256, 180), []
+
+    def remember(denoise, x, sigma, *, tile, **rest) -> Denoised:
+        asked.append(tile)
+        return Denoised(x, x)
+
+    monkeypatch.setattr("medidiff.tiling.denoise_tiled", remember)
+    denoiser = tiny_prior.denoiser("cpu", dtype)
+    denoiser.config = NetConfig(channels=1, embedding=64)
+    x = torch.zeros(1).expand(1, 1, *shape)
+    for sigma in (torch.tensor(0.1), x):
+        TiledDenoiser(denoiser)(x, sigma)
+        TiledDenoiser(denoiser, max_gb=15)(x, sigma)
+    constant, constant_whole, varying, varying_whole = (math.prod(tile) for tile in asked)
+    assert constant_whole == varying_whole == math.prod(shape)
+    assert varying < constant < constant_whole
+    assert varying * bytes_per_voxel(denoiser.config, dtype, varying=True) <= 0.9e9
+    assert constant * bytes_per_voxel(denoiser.config, dtype, varying=False) <= 0.9e9
 
 
 @pytest.mark.parametrize("sigma", [0.06, 0.3])

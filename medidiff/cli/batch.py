@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from medidiff.cli.ahead import ReadAhead
 from medidiff.cli.dicom_source import DicomSource
 from medidiff.cli.discover import Aside, plural
 from medidiff.cli.entries import Entry
@@ -68,6 +69,7 @@ class Batch:
     """What became of the scans so far."""
     at_work: list[Job] = field(default_factory=list, init=False)
     """The scan that is worked on; after an error that stopped the run, the one that it happened with."""
+    _ahead: ReadAhead = field(default_factory=lambda: ReadAhead(()), init=False, repr=False)
 
     def run(self) -> list[Entry]:
         """Work through the plan.
@@ -81,7 +83,8 @@ class Batch:
         check_collisions(self.jobs, everything, self.task.inputs)
         done = self._existing()
         self.entries += [_set_aside(one) for one in self.aside]
-        with Progress(len(self.jobs), self.task.name, count=self.folder) as progress:
+        self._ahead = ReadAhead([job.source for job in self.jobs if job.target not in done])
+        with Progress(len(self.jobs), self.task.name, count=self.folder) as progress, self._ahead:
             for job in self.jobs:
                 progress.start(job.source.name)
                 self.at_work = [job]
@@ -126,7 +129,7 @@ class Batch:
         return f"{self.task.name} {job.source.name}: {size}, prior {self.task.prior['name']}{samples} ..."
 
     def _checked(self, job: Job) -> Iterator[Assembled]:
-        for scan in job.source.scans():
+        for scan in self._ahead.scans(job.source):
             if self.like is not None:
                 self.like.check(scan.volume, job.source.label)
             if self.given.target_spacing_mm is not None:

@@ -106,9 +106,12 @@ class Session:
                 "be told so: noise will remain."
             )
 
-    def evaluate(self, x: Tensor, sigma: Tensor, cond: dict[str, Tensor] | None = None) -> Denoised:
-        """D(x; sigma) in tiles, the prior knowing the scan's spacing and how its noise is correlated."""
-        return self.tiled(x, sigma, self.spacing_mm, {**self._told(x.shape[0]), **(cond or {})} or None)
+    def evaluate(self, x: Tensor, sigma: Tensor, cond: dict[str, Tensor] | None = None, **where: Any) -> Denoised:
+        """D(x; sigma) in tiles, the prior knowing the scan's spacing and how its noise is correlated.
+
+        `where` is passed on to `TiledDenoiser`.
+        """
+        return self.tiled(x, sigma, self.spacing_mm, {**self._told(x.shape[0]), **(cond or {})} or None, **where)
 
     def _told(self, batch: int) -> dict[str, Tensor]:
         if not self.card.network.noise_correlation:

@@ -8,6 +8,7 @@ from torch import Tensor
 from medidiff.diffusion.preconditioning import Denoised
 from medidiff.errors import UsageError
 from medidiff.tasks.session import Session
+from medidiff.tiling import Grid
 
 # Shifts of the grid on which the network works, all parities of the Haar transform, and the axes flipped with them.
 _SHIFTS = ((0, 0, 0), (1, 1, 1), (1, 1, 0), (0, 0, 1), (1, 0, 1), (0, 1, 0), (0, 1, 1), (1, 0, 0))
@@ -35,22 +36,10 @@ def shifted_mean(session: Session, y: Tensor, sigma: Tensor, shifts: int) -> Den
     sigma. Averaging over the places takes that part of the error away. What the prior is told of correlated noise
     holds for all of them: a correlation is the same in both directions.
     """
-    mean, log_variance = torch.zeros_like(y), torch.zeros_like(y)
+    total = Denoised(torch.zeros_like(y), torch.zeros_like(y))
     for shift, flips in zip(_SHIFTS[:shifts], _FLIPS[:shifts], strict=True):
-        level = _shift(sigma.flip(flips), shift) if sigma.ndim else sigma
-        out = session.evaluate(_shift(y.flip(flips), shift), level)
-        crop = (..., *(slice(s, s + n) for s, n in zip(shift, y.shape[2:], strict=True)))
-        mean += out.mean[crop].flip(flips).div_(shifts)
-        log_variance += out.log_variance[crop].flip(flips).div_(shifts)
-    return Denoised(mean, log_variance)
-
-
-def _shift(x: Tensor, shift: tuple[int, ...]) -> Tensor:
-    """Repeat the first voxels of the axes to be shifted by one."""
-    for axis, by in enumerate(shift, start=2):
-        if by:
-            x = torch.cat([x.narrow(axis, 0, by), x], dim=axis)
-    return x
+        session.evaluate(y, sigma, grid=Grid(shift, flips), into=total, share=1 / shifts)
+    return total
 
 
 __all__ = ["DEFAULT_SHIFTS", "MOST_SHIFTS", "check_shifts", "shifted_mean"]

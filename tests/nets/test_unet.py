@@ -30,6 +30,24 @@ def test_constant_map_equals_scalar(denoiser: Preconditioned, sigma: float) -> N
     assert float((other.mean - scalar.mean).abs().max()) > 1e-3 * c_out, "the level must matter"
 
 
+@pytest.mark.parametrize("level", ["map", "constant", "two constants"])
+def test_without_gradients_the_same_in_less_memory(denoiser: Preconditioned, level: str) -> None:
+    x = noise(2 if level == "two constants" else 1, 1, 16, 24, 8)
+    sigma = {"map": 0.1 + x.abs(), "constant": torch.tensor(0.3), "two constants": torch.tensor([0.2, 0.4])}[level]
+    sigma = sigma.reshape(2, 1, 1, 1, 1) if level == "two constants" else sigma
+    before = x.clone()
+    trained = denoiser(x, sigma)
+    with torch.no_grad():
+        used = denoiser(x, sigma)
+    assert torch.equal(x, before)
+    if level == "constant":  # the modulation is part of the norm's gain: one rounding less
+        torch.testing.assert_close(used.mean, trained.mean, rtol=0, atol=1e-5)
+        torch.testing.assert_close(used.log_variance, trained.log_variance, rtol=0, atol=1e-4)
+    else:
+        assert torch.equal(used.mean, trained.mean)
+        assert torch.equal(used.log_variance, trained.log_variance)
+
+
 @torch.no_grad()
 def test_evaluation_does_not_depend_on_the_batch(denoiser: Preconditioned) -> None:
     x, sigma = noise(4, 1, 16, 8, 8), 0.1 + noise(4, 1, 16, 8, 8, seed=1).abs()
