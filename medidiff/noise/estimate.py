@@ -27,7 +27,7 @@ _TRUSTED = 0.25  # half of the interval, relative to the level
 _MOSTLY_ANATOMY = 0.5  # anatomy over noise in the flattest cubes
 _BLURRED_EVERYWHERE = 0.4  # voxels: kernels as wide along all axes leave no direction in which noise shows alone
 _SETTLED = 0.03
-_COARSE = 1.5  # levels in a rounding step
+_COARSE = 2.5  # levels in a rounding step: with more, rounding hides most of the noise
 
 
 @dataclass(frozen=True)
@@ -122,36 +122,29 @@ def _judge(patches: Patches, power: np.ndarray, kind: str, coils: int | None) ->
     found = background_of(patches)
     if kind == "rician":
         coils = 1
+    reason = "asked for" if coils or found.coils else "asked for; no background tells the coils, so 1 was taken"
     coils = coils or max(1, found.coils)
-    return Judged(coils, "asked for", magnitude_limit(patches, power, coils, limit.noise.level))
+    return Judged(coils, reason, magnitude_limit(patches, power, coils, limit.noise.level))
 
 
 def _with_place(found: _Found, patches: Patches, power: np.ndarray, shape: tuple[int, ...]) -> _Found:
     """Where the level differs; then the rest once more, on cubes of one level."""
     coils, limit, place = found.judged.coils, found.limit, None
+    local = np.ones(len(power), dtype=np.float32)
     for _ in range(3):
-        even, local = _even(patches, power, coils, limit, place)
-        now = fit_field(patches, even * np.square(local)[:, None], limit, shape)
+        one_variance = power
+        if coils:
+            variance = variance_of_magnitude(patches.mean / (limit.noise.level * local), coils)
+            one_variance = power / variance[:, None].astype(np.float32)
+        now = fit_field(patches, one_variance, limit, shape)
         if now is None or not now.significant(not any(limit.noise.correlation)):
             return found if place is None else found._replace(limit=limit, place=place)
         settled = place is not None and abs(now.span / place.span - 1) < _SETTLED
-        place = now
-        even, _ = _even(patches, power, coils, limit, place)
-        limit = flat_limit(even, patches.overlap, limit.noise) or limit
+        place, local = now, now.at(patches.centre).astype(np.float32)
+        limit = flat_limit(one_variance / np.square(local)[:, None], patches.overlap, limit.noise) or limit
         if settled:
             break
     return found._replace(limit=limit, place=place)
-
-
-def _even(
-    patches: Patches, power: np.ndarray, coils: int, limit: FlatLimit, place: Field | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Spectra of one level everywhere, and the relative level they were divided by."""
-    local = np.ones(len(power), dtype=np.float32) if place is None else place.at(patches.centre).astype(np.float32)
-    scale = np.square(local)
-    if coils:
-        scale = scale * variance_of_magnitude(patches.mean / (limit.noise.level * local), coils).astype(np.float32)
-    return power / scale[:, None], local
 
 
 def _report(found: _Found, patches: Patches, data: np.ndarray) -> NoiseEstimate:
@@ -195,7 +188,11 @@ def _report(found: _Found, patches: Patches, data: np.ndarray) -> NoiseEstimate:
     estimate = NoiseEstimate(level, kind, judged.reason, white, warnings, figures,
                              (level * float(np.exp(-half)), level * float(np.exp(half))), correlation=correlation,
                              coils=max(1, judged.coils), trusted=trusted)  # fmt: skip
-    return estimate if place is None else replace(estimate, level_map=np.float32(level) * place.on_grid(data.shape))
+    if place is None:
+        return estimate
+    level_map = place.on_grid(data.shape)
+    level_map *= np.float32(level)
+    return replace(estimate, level_map=level_map)
 
 
 def _level_of(judged: Judged, limit: FlatLimit, place: Field | None) -> float:

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from scipy.special import ndtr
 
 from medidiff.noise.background import Background, background_of, variance_of_magnitude
+from medidiff.noise.correlation import Coloured
 from medidiff.noise.level import FlatLimit, flat_limit
 from medidiff.noise.patches import Patches
 
@@ -17,7 +18,7 @@ _BRIGHT = 2.5  # levels above pure noise from which magnitudes are nearly Gaussi
 _ENOUGH = 400  # overlapping cubes to fit a level in
 _AGREE = 0.15  # of ln(level): background against tissue; both are known to about 5%
 _EXPECTED, _MISSING = 30.0, 0.3  # negative values that Gaussian noise would have, and the share of them that shows
-_ROUNDS = 8
+_ROUNDS, _ITERATE_WITH = 8, 6000
 
 
 class Judged(NamedTuple):
@@ -76,20 +77,30 @@ def magnitude_limit(patches: Patches, power: Float[np.ndarray, "n 64"], coils: i
         coils: N, 1 for Rician.
         level: To start from.
     """
-    limit = None
+    thin = max(1, len(patches.mean) // _ITERATE_WITH)
+    mean, part, overlap = patches.mean[::thin], power[::thin], max(1.0, patches.overlap / thin)
+    start: Coloured | None = None
     for _ in range(_ROUNDS):
-        ratio = patches.mean / level
-        bright = ratio**2 > 2 * coils + _BRIGHT**2
-        used = bright if np.count_nonzero(bright) >= max(_ENOUGH, 0.1 * len(bright)) else np.ones_like(bright)
-        variance = variance_of_magnitude(ratio[used], coils)
-        limit = flat_limit(power[used] / variance[:, None].astype(np.float32), patches.overlap, limit and limit.noise)
-        if limit is None:
+        found = _limit_at(mean, part, overlap, coils, level, start)
+        if found is None:
             return None
-        step = limit.noise.level / level
+        start, step = found.noise, found.noise.level / level
         level *= step**1.4  # with power 1 it creeps where dark cubes matter
-        if abs(step - 1) < 3e-3:
+        if abs(step - 1) < 5e-3:
             break
-    return limit
+    return _limit_at(patches.mean, power, patches.overlap, coils, level, start)
+
+
+def _limit_at(
+    mean: np.ndarray, power: np.ndarray, overlap: float, coils: int, level: float, start: Coloured | None
+) -> FlatLimit | None:
+    """The flat limit when cubes are corrected for their signal at this level."""
+    ratio = mean / level
+    bright = ratio**2 > 2 * coils + _BRIGHT**2
+    if np.count_nonzero(bright) >= max(_ENOUGH, 0.1 * len(bright)):
+        ratio, power = ratio[bright], power[bright]
+    variance = variance_of_magnitude(ratio, coils).astype(np.float32)
+    return flat_limit(power / variance[:, None], overlap, start)
 
 
 def _confirm(found: Background, patches: Patches, power: np.ndarray) -> FlatLimit | None:

@@ -46,8 +46,7 @@ class Field(NamedTuple):
 
     def at(self, centre: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
         """Relative level at places from -1 to 1."""
-        values = np.einsum("nijk,ijk->n", _basis(centre), self.weights)
-        return np.exp(np.clip(values, *self.limits))
+        return np.exp(np.clip(_values(self.weights, centre), *self.limits))
 
     def on_grid(self, shape: tuple[int, ...]) -> Float[np.ndarray, "x y z"]:
         """Relative level of every voxel, float32."""
@@ -107,7 +106,7 @@ def fit_field(
     weights = np.zeros((_MOST_WAVES + 1,) * 3)
     weights[terms_used] = terms / 2
     fitted = basis @ terms / 2
-    everywhere = np.einsum("nijk,ijk->n", _basis(patches.centre), weights)
+    everywhere = _values(weights, patches.centre[:: max(1, len(patches.centre) // 3000)])
     lowest, highest = np.quantile(fitted, [0.005, 0.995])
     middle = float(np.median(np.clip(everywhere, lowest, highest)))
     weights[0, 0, 0] -= middle
@@ -141,6 +140,13 @@ def _terms(shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     for waves, n in zip((i, j, k), shape, strict=True):
         good &= waves <= n // 8
     return i[good], j[good], k[good]
+
+
+def _values(weights: np.ndarray, centre: np.ndarray) -> np.ndarray:
+    """(n,): the sum of waves at places; one axis after the other."""
+    x, y, z = (_waves(centre[:, axis]) for axis in range(3))
+    planes = (x @ weights.reshape(len(weights), -1)).reshape(-1, *weights.shape[1:])
+    return np.einsum("nk,nk->n", np.einsum("nj,njk->nk", y, planes), z)
 
 
 def _basis(centre: np.ndarray) -> np.ndarray:

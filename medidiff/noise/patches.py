@@ -60,7 +60,7 @@ def gather_patches(data: Float[np.ndarray, "x y z"], where: Bool[np.ndarray, "x 
             f"a scan of {' x '.join(map(str, data.shape))} voxels is too thin to estimate its noise: "
             f"{SIDE} voxels are needed along each axis. Give --noise-std."
         )
-    lowest = data.min() if where is None else data[where].min(initial=np.inf)
+    lowest = data.min() if where is None else np.min(data, where=where, initial=np.inf)
     blank = float(np.count_nonzero(data == lowest)) / data.size >= _BLANK_SHARE
     if blank or where is not None:  # candidates are thinned after the useless ones are gone
         outside = data == lowest if blank else np.zeros(data.shape, dtype=bool)
