@@ -57,6 +57,7 @@ class Section:
         title: Heading.
         lead: One or two sentences under it.
         status: One word in a coloured label, or nothing.
+        caution: The label is in the colour of warnings.
         pictures: In reading order.
         rows: A table of two columns.
         warnings: Shown before the pictures.
@@ -72,6 +73,7 @@ class Section:
     warnings: Sequence[str] = ()
     details: Sequence[tuple[str, Sequence[tuple[str, str]]]] = field(default_factory=tuple)
     tables: Sequence[Table] = ()
+    caution: bool = False
 
 
 def render_page(title: str, sections: Sequence[Section], *, lead: str = "", footer: str = "") -> str:

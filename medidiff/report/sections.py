@@ -63,6 +63,7 @@ def result_section(result: Result, title: str = "", *, lead: str = "") -> Sectio
         title=title or result.output.name or result.task,
         lead=lead or _frames(result)[1],
         status=result.status,
+        caution=result.status.startswith("extrapolated"),
         pictures=_pictures(result),
         rows=[*_flat({key: value for key, value in figures.items() if key not in folded}), *work],
         warnings=result.warnings,
@@ -98,19 +99,30 @@ def _pictures(result: Result) -> list[Picture]:
     elif hole is not None:
         pictures.append(Picture.of(mask_picture(output, hole, limits), "The hole", "Tinted: nothing was observed."))
     pictures.append(Picture.of(plane_picture(output, limits, at=at), "After", span))
-    if residual is not None:
-        pictures.append(_residual(residual, hole, at, rician=result.figures.get("noise_kind") == "rician"))
+    if residual is not None and residual.data.any():
+        magnitude = result.figures.get("noise_kind") in ("rician", "chi")
+        pictures.append(_residual(residual, hole, at, magnitude))
     pictures += _map_picture(result.noise_map, "Noise level", at)
-    pictures += _map_picture(result.uncertainty, "Uncertainty: standard deviation of the error", at)
+    pictures += _map_picture(result.uncertainty, "Uncertainty: standard deviation of the error", at, _interval(result))
     pictures += _samples(result.samples, limits, at)
     return pictures
 
 
-def _residual(residual: Volume, hole: np.ndarray | None, at: Spot, rician: bool) -> Picture:
+def _interval(result: Result) -> str:
+    """How to read the uncertainty: as an interval where it was calibrated for such scans, else with care."""
+    factor = result.figures.get("interval_90_factor")
+    if factor is not None:
+        return f" 90% interval of a voxel: the scan after, plus and minus {_number(float(factor))} times this."
+    if result.status.startswith("extrapolated"):
+        return " Not calibrated: the prior has not seen such scans."
+    return ""
+
+
+def _residual(residual: Volume, hole: np.ndarray | None, at: Spot, magnitude: bool) -> Picture:
     """What was taken away. Inside a hole nothing was observed, so there is no residual there."""
     said = "It should show noise and no anatomy."
-    if rician:
-        said += " Rician noise lifts dark places, which is undone: they are red."
+    if magnitude:
+        said += " Noise of magnitudes lifts dark places, which is undone: they are red."
     if hole is not None:
         residual = residual.with_data(np.where(hole, np.nan, residual.data))
         said = "Grey: nothing was observed."
@@ -129,7 +141,7 @@ def _hole(result: Result) -> np.ndarray | None:
     return unseen if unseen.any() and not unseen.all() else None
 
 
-def _map_picture(volume: Volume | None, title: str, at: Spot) -> list[Picture]:
+def _map_picture(volume: Volume | None, title: str, at: Spot, more: str = "") -> list[Picture]:
     """A map that is never negative, in heat colours; nothing for one that is the same everywhere it is finite."""
     if volume is None:
         return []
@@ -140,9 +152,8 @@ def _map_picture(volume: Volume | None, title: str, at: Spot) -> list[Picture]:
     low = min(float(finite.min()), 0.0)
     rgb = plane_picture(volume, paint=lambda pixels: heat(pixels, low, high if high > low else low + 1), at=at)
     grey_is = " Grey: nothing was observed." if finite.size < volume.data.size else ""
-    return [
-        Picture.of(rgb, title, f"From {_number(low)} (dark) to {_number(high)} (pale), in the scan's unit.{grey_is}")
-    ]
+    span = f"From {_number(low)} (dark) to {_number(high)} (pale), in the scan's unit."
+    return [Picture.of(rgb, title, f"{span}{grey_is}{more}")]
 
 
 def _samples(samples: Sequence[Volume], limits: tuple[float, float], at: Spot) -> list[Picture]:
@@ -162,6 +173,12 @@ def _is_detail(key: str, value: Any) -> bool:
 
 
 _LABELS = {
+    "interval_90_factor": "90% interval: output ± this many times the uncertainty",
+    "error_factor": "squared error over that of the posterior mean",
+    "residual_energy": "energy of the residual (1: as expected)",
+    "residual_at_edges": "residual at edges over elsewhere (1: no anatomy in it)",
+    "residual_alike": "likeness of neighbouring residuals beyond the noise's",
+    "noise_correlation": "correlation of the noise 1 and 2 voxels apart along x, y, z",
     "noise_neighbour_correlation_beyond_white_xyz": "correlation of neighbouring noise along x, y, z (0: white)",
     "noise_white": "noise looks white",
 }

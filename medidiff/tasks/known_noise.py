@@ -163,7 +163,7 @@ def _estimated(volume: Volume, data: np.ndarray, told: Told, where: np.ndarray |
             "larger part of the scan."
         )
     kind, reason = _kind_by(volume, told)
-    estimate = estimate_noise(data, kind, where)  # type: ignore[arg-type]
+    estimate = estimate_noise(data, kind, where, told.coils)  # type: ignore[arg-type]
     return KnownNoise(
         estimate.kind,
         estimate.level if estimate.level_map is None else estimate.level_map,
@@ -186,7 +186,7 @@ def _given(volume: Volume, data: np.ndarray, told: Told, where: np.ndarray | Non
     correlation = WHITE
     if told.correlated != "no" and _is_large_enough(data):
         try:
-            estimate = estimate_noise(data, kind, where)  # type: ignore[arg-type]
+            estimate = estimate_noise(data, kind, where, told.coils)  # type: ignore[arg-type]
         except NoiseError:  # too little noise to measure how it is correlated: it is taken as white
             pass
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -122,15 +122,4 @@ def coils_of(known: KnownNoise) -> dict[str, int]:
     return {"coils": known.coils} if known.coils != 1 else {}
 
 
-def rescaled(known: KnownNoise, factor: float, **changes: Any) -> KnownNoise:
-    """The same noise at another level.
-
-    Args:
-        known: What is known.
-        factor: Of the level.
-        changes: Other fields.
-    """
-    return replace(known, level=known.level * np.float32(factor), **changes)
-
-
-__all__ = ["Observation", "as_clean", "coils_of", "observe", "rescaled", "values_of"]
+__all__ = ["Observation", "as_clean", "coils_of", "observe", "values_of"]

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 
 from medidiff.diffusion.strength import blend, distortion
+from medidiff.prior import Card
+from medidiff.prior.calibration import interval_factor, noise_kind
 from medidiff.result import Result
 from medidiff.tasks.clean import Clean
 from medidiff.tasks.gaps import Gaps
@@ -65,6 +67,9 @@ def denoised(
     looked_at = _both(_both(seen.where, _measured(gaps)), clean.mean > _FOREGROUND)
     check = check_residual(seen.y - clean.mean, clean.std**2, clean.mean, seen.sigma, seen.noise.correlation, looked_at)  # type: ignore[arg-type]
     figures |= {"residual_energy": check.energy, "residual_at_edges": check.at_edges, "residual_alike": check.alike}
+    factor = _interval_factor(session.card, volume, seen)
+    if factor is not None and not not_seen and not strength:
+        figures["interval_90_factor"] = factor
     if strength:
         figures["error_factor"] = distortion(strength)
     if gaps.missing:
@@ -119,6 +124,14 @@ def _figures(residual: np.ndarray, noise_map: np.ndarray, std: np.ndarray, regio
         region = np.broadcast_to(region, ratio.shape)
         ratio, std = ratio[region], std[region]
     return {"residual_over_noise": float(ratio.std()), "uncertainty_median": float(np.median(std))}
+
+
+def _interval_factor(card: Card, volume: Volume, seen: Observation) -> float | None:
+    """q of the 90% interval output +- q uncertainty, where the prior's card has one for this noise."""
+    noise = seen.noise
+    varying = isinstance(noise.level, np.ndarray)
+    kind = noise_kind(noise.kind, correlated=noise.coloured, varying=varying, ct=volume.modality == "CT")
+    return interval_factor(card, kind)
 
 
 def _blended(mean: np.ndarray, drawn: Sequence[np.ndarray], strength: float) -> np.ndarray:

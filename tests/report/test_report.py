@@ -57,6 +57,28 @@ def test_page_says_what_the_result_says(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [tmp_path / "page.html"]
 
 
+def test_the_page_says_how_to_read_the_uncertainty_and_marks_what_was_not_seen() -> None:
+    def told(**changes: object) -> tuple[bool, str]:
+        section = result_section(make_result(**changes))
+        return section.caution, next(p.caption for p in section.pictures if p.title.startswith("Uncertainty"))
+
+    assert "interval" not in told()[1]
+    caution, caption = told(figures={"noise_std": 5.0, "interval_90_factor": 1.75})
+    assert not caution
+    assert "90% interval of a voxel: the scan after, plus and minus 1.75 times this." in caption
+    caution, caption = told(status="extrapolated: modality PT")
+    assert caution
+    assert "Not calibrated" in caption
+    assert 'class="status caution"' in render_page("t", [result_section(make_result(status="extrapolated: x"))])
+
+
+def test_a_scan_that_came_back_unchanged_has_no_residual_to_show() -> None:
+    result = make_result(status="unchanged: already clean", samples=[], uncertainty=None, noise_map=None)
+    assert result.residual is not None
+    result.residual = result.output.with_data(np.zeros(result.output.shape))
+    assert [p.title for p in result_section(result).pictures] == ["Before", "After"]
+
+
 def test_page_is_self_contained() -> None:
     page = render_page("t", [result_section(make_result())])
     for tag, attributes in Tags(page).tags:
