@@ -20,6 +20,7 @@ from medidiff.tasks.grids import region_of
 from medidiff.tasks.known_noise import Correlated, KnownNoise, NoiseKind, Told, on_measured
 from medidiff.tasks.observation import Observation, as_clean, observe
 from medidiff.tasks.outcome import denoised, unchanged
+from medidiff.tasks.refine import refine
 from medidiff.tasks.safeguards import is_clean
 from medidiff.tasks.session import Session, check_steps
 from medidiff.tasks.shifts import DEFAULT_SHIFTS, MOST_SHIFTS, check_shifts, shifted_mean
@@ -104,11 +105,14 @@ def denoise(
         prior, measured.spacing_mm, device=device, precision=precision, threads=threads, max_gb=max_gb, seed=seed
     )
     with session:
-        seen = _look(session, measured, told, None if region is None else gaps.of_measured(region))
+        where = None if region is None else gaps.of_measured(region)
+        seen = _look(session, measured, told, where)
+        if seen is not None and seen.noise.source == "estimate" and not is_clean(seen):
+            seen = refine(session, seen, measured, white=correlated == "no")
         if not gaps.missing and (seen is None or is_clean(seen)):
             result = unchanged(volume, seen, samples)
         else:
-            seen = seen or as_clean(measured, session.prior)
+            seen = seen or as_clean(measured, session.prior, where)
             clean = estimate_clean(session, seen, gaps, shifts, volume.spacing_mm)
             drawn = [_draw(session, clean.y, clean.sigma, i, n_steps) for i in range(max(samples, strength > 0))]
             result = denoised(volume, session, clean, gaps, region, drawn, samples, strength)

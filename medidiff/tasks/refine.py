@@ -1,0 +1,55 @@
+"""An estimate of the noise, improved with the prior itself before the scan is denoised."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from medidiff.tasks.blind import refine_noise
+from medidiff.tasks.known_noise import KnownNoise
+from medidiff.tasks.observation import Observation, observe
+from medidiff.tasks.session import Session
+from medidiff.volume import Volume
+
+
+def refine(session: Session, seen: Observation, measured: Volume, white: bool = False) -> Observation:
+    """The observation at the noise that the prior finds; the same where it finds none to trust, with a warning.
+
+    A magnitude that was stabilised at a slightly wrong level is stabilised again at the right one.
+
+    Args:
+        session: Prior at work.
+        seen: Observation at the estimated noise.
+        measured: The scan it is of.
+        white: The noise is white because a person says so: only its level is looked for.
+    """
+    told = session.card.network.noise_correlation and not white
+    found = refine_noise(
+        session.tiled.denoiser,
+        session.tensor(seen.y),
+        session.level(seen.sigma),
+        seen.noise.correlation if told else None,
+        session.spacing_mm,
+        seen.where,
+    )
+    figures = {**seen.noise.figures, "noise_refined": found.trusted, "noise_refining_evaluations": found.nfe}
+    if not found.trusted:
+        return replace(seen, noise=replace(seen.noise, figures=figures), warnings=[*seen.warnings, *found.warnings])
+    known = _at(seen, found.sigma.float().cpu().numpy(), figures)
+    low, high = (known.typical * factor for factor in found.interval)
+    if told and found.correlation is not None:
+        x1, x2, y1, y2, z1, z2 = found.correlation
+        known = replace(known, correlation=(x1, x2, y1, y2, z1, z2))
+    return observe(measured, session.prior, replace(known, interval=(low, high)), seen.where)
+
+
+def _at(seen: Observation, sigma: np.ndarray, figures: dict[str, Any]) -> KnownNoise:
+    """The noise at a level in normalised units."""
+    level = seen.normalisation.noise_inverse(sigma)
+    figures = {**figures, "noise_std_first": seen.noise.typical}
+    return replace(seen.noise, level=level[0, 0] if level.ndim else float(level), figures=figures)
+
+
+__all__ = ["refine"]
