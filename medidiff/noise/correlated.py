@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import scipy.fft
@@ -24,6 +24,7 @@ Shape = tuple[int, int, int]
 Widths = tuple[float, float, float]
 
 
+@runtime_checkable
 class Kernel(Protocol):
     """Anything with a power spectrum, up to a factor, at frequencies in cycles per voxel."""
 
