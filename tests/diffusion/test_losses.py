@@ -5,7 +5,18 @@ import math
 import pytest
 import torch
 
-from medidiff.diffusion import Denoised, corrupt, denoising_error, log_variance_loss, loss_weight
+from medidiff.diffusion import (
+    Denoised,
+    NoisyPair,
+    colour,
+    corrupt,
+    corrupt_coloured,
+    denoising_error,
+    gaussian_power,
+    log_variance_loss,
+    loss_weight,
+)
+from medidiff.diffusion.colour import draw_power, frequencies, normalised
 
 S2 = 0.25
 """Variance of the clean voxel x0 ~ N(0, S2)."""
@@ -84,3 +95,84 @@ def test_log_variance_is_learned_from_clean_targets_only() -> None:
     assert worse.grad is not None
     assert bool((worse.grad[0] > 0).all())
     assert float(worse.grad[1].abs().max()) == 0
+
+
+# Coloured noise ------------------------------------------------------------------------------------------------------
+
+FIELD = (4, 4, 2)
+"""A Gaussian random field of 32 voxels, periodic: its Fourier coefficients are independent."""
+
+
+def field_power() -> torch.Tensor:
+    """Variance of the clean field's Fourier coefficients on the rfft grid: large structures dominate."""
+    squared = sum((f.double() ** 2 for f in frequencies(FIELD)), torch.zeros(()))
+    return normalised((1 / (0.02 + squared)).float(), FIELD).double() * S2
+
+
+def wiener(power: torch.Tensor, variance: torch.Tensor) -> torch.Tensor:
+    return power / (power + variance)
+
+
+def expected_loss(gain: torch.Tensor, noise_power: torch.Tensor, tau: float, level: float, plain: bool) -> torch.Tensor:
+    """E of the loss over field, own and added noise for the denoiser with that gain per frequency, exactly.
+
+    All is linear in 3 x 32 independent standard normals, so the basis vectors give the second moments.
+    """
+    n = math.prod(FIELD)
+    basis = torch.eye(3 * n, dtype=torch.float64).reshape(3 * n, 3, *FIELD)  # each a channel: they do not mix
+    target = (colour(basis[:, 0], field_power()) + tau * basis[:, 1])[None]
+    added = colour(basis[:, 2], noise_power.double())[None]
+    pair = corrupt_coloured(target, five(tau), five(level), added, noise_power.double())
+    denoised = torch.fft.irfftn(gain * torch.fft.rfftn(pair.y, dim=(-3, -2, -1)), s=FIELD, dim=(-3, -2, -1))
+    if plain:
+        return (loss_weight(pair.level, torch.tensor(0.5)) * (denoised - target) ** 2).sum()
+    return denoising_error(denoised, pair, target, torch.tensor(0.5)).sum()
+
+
+@pytest.mark.parametrize(("tau", "level"), [(0.2, 0.5), (0.35, 0.4), (0.05, 1.0)])
+def test_coloured_noise_on_noisy_targets_has_the_clean_posterior_mean_as_its_minimum(tau: float, level: float) -> None:
+    """Frequency by frequency: the gradient vanishes at the Wiener filter against own (white) plus added noise."""
+    noise_power = gaussian_power(FIELD, (0.7, 0.4, 0.0)).expand(4, 4, 2)
+    total = tau**2 + (level**2 - tau**2) * noise_power.double()
+    gain = wiener(field_power(), total).requires_grad_()
+    (slope,) = torch.autograd.grad(expected_loss(gain, noise_power, tau, level, plain=False), gain)
+    off = (gain.detach() * 0.9).requires_grad_()
+    (slope_off,) = torch.autograd.grad(expected_loss(off, noise_power, tau, level, plain=False), off)
+    # The spectra are float32 (1e-7); elsewhere the gradient is of the order of slope_off.
+    assert float(slope.abs().max()) < 1e-5 * float(slope_off.abs().max())
+    (naive,) = torch.autograd.grad(expected_loss(gain, noise_power, tau, level, plain=True), gain)
+    assert float(naive.abs().max()) > 0.001 * float(slope_off.abs().max()), "the plain loss keeps the target's noise"
+
+
+def test_the_split_of_white_noise_is_wrong_for_coloured() -> None:
+    """`kept` matters: with the one share a of white noise the minimum lies elsewhere."""
+    tau, level = 0.3, 0.5
+    noise_power = gaussian_power(FIELD, (0.9, 0.9, 0.0)).expand(4, 4, 2)
+    target, noise = torch.randn(1, 1, *FIELD), torch.randn(1, 1, *FIELD)
+    pair = corrupt_coloured(target, five(tau).float(), five(level).float(), noise, noise_power)
+    assert pair.kept is not None
+    # Where the added noise has no power the difference is the target's own; where it has much, hardly any of it.
+    assert float(pair.kept.max()) > 0.9
+    assert float(pair.kept.min()) < 0.2
+    white = corrupt_coloured(pair.y, five(tau).float(), five(level).float(), pair.y, torch.ones(4, 4, 2))
+    assert white.kept is not None
+    torch.testing.assert_close(white.kept, (1 - white.a).expand_as(white.kept), rtol=1e-5, atol=0)
+
+
+def test_white_power_gives_the_loss_of_white_noise() -> None:
+    target, noise, denoised = (torch.randn(1, 1, *FIELD, dtype=torch.float64) for _ in range(3))
+    white = corrupt(target, five(0.2), five(0.6), noise)
+    coloured = corrupt_coloured(target, five(0.2), five(0.6), noise, torch.ones(4, 4, 2, dtype=torch.float64))
+    assert torch.equal(coloured.y, white.y)
+    losses = [denoising_error(denoised, pair, target, torch.tensor(0.5)) for pair in (white, coloured)]
+    torch.testing.assert_close(losses[1], losses[0], rtol=1e-10, atol=1e-12)
+
+
+def test_clean_targets_need_no_split_and_may_have_a_map() -> None:
+    power = draw_power(FIELD, torch.Generator().manual_seed(0))
+    target, noise = torch.randn(1, 1, *FIELD), torch.randn(1, 1, *FIELD)
+    level = 0.1 + torch.rand(1, 1, *FIELD)
+    pair = corrupt_coloured(target, torch.zeros(1, 1, 1, 1, 1), level, noise, power)
+    assert isinstance(pair, NoisyPair)
+    assert pair.kept is None
+    torch.testing.assert_close(pair.y, target + level * noise)

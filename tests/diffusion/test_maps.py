@@ -5,6 +5,7 @@ import torch
 from torch import Generator
 
 from medidiff.diffusion import LevelRange, MapDistribution
+from medidiff.diffusion import maps as maps_module
 from medidiff.diffusion.maps import random_region, smooth_field
 
 SHAPE = (3, 2, 16, 12, 8)
@@ -51,3 +52,35 @@ def test_regions_and_fields() -> None:
     assert max(shares) <= 1
     assert sum(0 < share < 1 for share in shares) > 30
     assert smooth_field((16, 12, 8), generator).shape == (16, 12, 8)
+
+
+def test_slices_are_missing_as_scanners_and_readers_lose_them() -> None:
+    """Half of the draws hide all but every k-th slice, half one to four neighbours; whole slices of one axis."""
+    generator, shape = Generator().manual_seed(0), (16, 12, 20)
+    alternate, lost = set(), set()
+    axes = set()
+    for _ in range(120):
+        region = maps_module._slices(shape, generator)
+        assert region.shape == shape
+        along = [axis for axis in range(3) if region.float().std(dim=axis, correction=0).max() > 0]
+        assert len(along) == 1, "hidden is a set of whole slices"
+        axis = along[0]
+        axes.add(axis)
+        hidden = region.movedim(axis, 0)[:, 0, 0]
+        assert bool(hidden.any())
+        assert not bool(hidden.all()), "something is observed"
+        runs = int((hidden[1:] & ~hidden[:-1]).sum()) + int(hidden[0])
+        if runs == 1 and int(hidden.sum()) <= 4:
+            lost.add(int(hidden.sum()))
+        else:
+            seen = (~hidden).nonzero().flatten()
+            alternate.add(int(seen.diff().unique().item()))
+    assert axes == {0, 1, 2}
+    assert lost == {1, 2, 3, 4}
+    assert alternate == {2, 3, 4, 5}
+
+
+def test_a_block_shorter_than_what_is_missing() -> None:
+    for seed in range(40):
+        region = maps_module._slices((3, 2, 2), Generator().manual_seed(seed))
+        assert region.shape == (3, 2, 2)

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from medidiff.errors import PriorError
 from medidiff.prior import Card, Prior, list_priors, read_entry, resolve_prior
+from medidiff.prior.model import content_hash
 
 
 @pytest.fixture
@@ -106,6 +107,23 @@ def test_unknown_versions_and_foreign_files_are_refused(saved: Path) -> None:
         Prior.load(saved)
     rewrite(saved, format="something")
     with pytest.raises(PriorError, match="not a medidiff prior"):
+        Prior.load(saved)
+
+
+def test_a_file_from_before_a_card_had_a_field_still_loads(saved: Path, tiny_prior: Prior) -> None:
+    """Its hash is over the card as it was written then, not over today's with the defaults filled in."""
+    before = tiny_prior.card.model_dump(mode="json")
+    del before["network"]["noise_correlation"]
+    text = json.dumps(before, sort_keys=True)
+    rewrite(saved, card=text, content_hash=content_hash(text, tiny_prior.weights))
+    loaded = Prior.load(saved)
+    assert loaded.card == tiny_prior.card
+    assert loaded.card.network.noise_correlation is False
+    assert loaded.content_hash == read_entry(saved).content_hash != tiny_prior.content_hash
+    again = loaded.save(saved.with_name("again.safetensors"))
+    assert Prior.load(saved.with_name("again.safetensors")).content_hash == again.content_hash
+    rewrite(saved, card=json.dumps(before | {"description": "better than it is"}, sort_keys=True))
+    with pytest.raises(PriorError, match="does not match its hash"):
         Prior.load(saved)
 
 
