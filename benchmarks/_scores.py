@@ -16,7 +16,9 @@ WINDOW_HU = (-160.0, 240.0)
 TISSUES_HU = {"air": (-3000.0, -950.0), "lung": (-950.0, -500.0), "fat": (-140.0, -60.0), "soft": (-30.0, 120.0)}
 UNIFORM = ("fat", "soft")
 """Tissues in which bias is judged where they are uniform; air and lung are shown apart."""
-_FLAT_HU = 20.0  # standard deviation of the reference within 5 x 5 x 3 voxels: no edge, but a real scan's own noise
+_FLAT_HU, _NO_EDGE_HU = 20.0, 150.0
+"""Standard deviation of the reference within 5 x 5 x 3 voxels. Fat and soft tissue: a real scan's own noise. Air and
+lung: vessels too, but no edge of the body, whose mean would pass for lung."""
 _FEWEST = 200  # voxels of a region, or its mean says nothing
 _NEAR = (5, 5, 3)
 
@@ -59,8 +61,7 @@ def tissues(clean: np.ndarray) -> dict[str, np.ndarray]:
     spread = np.sqrt(np.maximum(ndimage.uniform_filter(values**2, _NEAR) - mean**2, 0))
     found = {}
     for name, (low, high) in TISSUES_HU.items():
-        where = (mean >= low) & (mean < high)
-        found[name] = where & (spread < _FLAT_HU) if name in UNIFORM else where
+        found[name] = (mean >= low) & (mean < high) & (spread < (_FLAT_HU if name in UNIFORM else _NO_EDGE_HU))
     return found
 
 
