@@ -71,6 +71,8 @@ def test_calibrate_judges_patients_by_others() -> None:
     strange = calibrate([*patients, np.full(2000, 50.0)])
     assert strange.factor > found.factor
     assert strange.coverage.high - strange.coverage.low > 0.1, "one in 25 not covered at all: nobody can be sure"
+    # Two patients: each is judged with the other's factor alone, so one is covered wholly and one not at all.
+    assert calibrate([np.ones(4), np.full(4, 2.0)]).coverage.mean == 0.5
     same = calibrate(patients)
     assert same == found
 
