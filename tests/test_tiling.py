@@ -110,7 +110,7 @@ def test_the_whole_is_used_when_it_fits(tiny_prior: Prior) -> None:
 
 def test_a_scan_in_tiles_is_one_evaluation(tiny_prior: Prior) -> None:
     x = scan(96, 48, 48)
-    per_voxel = bytes_per_voxel(tiny_prior.card.network, "float32")
+    per_voxel = bytes_per_voxel(tiny_prior.card.network, "float32", varying=False)
     tiled = TiledDenoiser(tiny_prior.denoiser("cpu", "float32"), max_gb=(48**3 * per_voxel + x.numel() * 40) / 1e9)
     tiled(x, 0.2)
     tiled(x, 0.2)

@@ -97,14 +97,14 @@ class Measured:
             "shape": list(self.volume.shape),
             "spacing_mm": list(self.volume.spacing_mm),
             "noise_std": self.level,
-            "noise_std_interval_95": None,
+            "noise_std_interval": None,
             "percent_of_range": self.percent,
             "range": self.data_range,
         }
         if self.known is not None:
             known, x = self.known, self.known.correlation
             if np.isfinite(known.interval).all():
-                told["noise_std_interval_95"] = list(known.interval)
+                told["noise_std_interval"] = list(known.interval)
             told |= {
                 "kind": known.kind,
                 "kind_because": known.figures.get("noise_kind_because", ""),
@@ -154,7 +154,7 @@ def measure(
 
 
 def interval_of(measured: Measured) -> tuple[float, float] | None:
-    """The level's 95% interval; None where it is not known."""
+    """An interval of the level, meant to hold it in 95% of scans; None where it is not known."""
     if measured.known is None or not all(map(math.isfinite, measured.known.interval)):
         return None
     return measured.known.interval

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from medidiff.cli.evaluate_text import aligned
 from medidiff.cli.noise_measure import Measured, interval_of
 
-_HEADER = ["scan", "level", "95% interval", "% of range", "kind", "across the scan", "neighbours", "trusted"]
+_HEADER = ["scan", "level", "interval", "% of range", "kind", "across the scan", "neighbours", "trusted"]
 
 
 def lines_of(one: Measured) -> list[str]:
@@ -17,7 +17,7 @@ def lines_of(one: Measured) -> list[str]:
     interval = interval_of(one)
     level = f"noise level {one.level:.4g}"
     if interval is not None:
-        level += f" (95% interval {interval[0]:.4g} to {interval[1]:.4g})"
+        level += f" (interval {interval[0]:.4g} to {interval[1]:.4g})"
     first = f"{one.name}: {level}, {one.percent:.2g}% of the scan's range"
     rows = [
         ("kind", f"{_kind(one)}: {one.known.figures.get('noise_kind_because') or 'asked for'}"),

@@ -52,7 +52,8 @@ class Refined:
     Args:
         sigma: Level: 0-dim or a map, as it came in.
         correlation: Of the noise one and two voxels apart (x1, x2, y1, y2, z1, z2), or None as it came in.
-        interval: 95% interval of the true level as factors of `sigma`, (low, high).
+        interval: An interval of the true level as factors of `sigma`, (low, high), meant for 95%; its coverage has
+            not been checked.
         nfe: Work, in evaluations of a whole scan.
         trusted: Whether to use it: where not, `sigma` and `correlation` are what came in.
         warnings: Why not.

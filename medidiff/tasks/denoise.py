@@ -10,7 +10,6 @@ import numpy as np
 from torch import Tensor
 
 from medidiff.diffusion.strength import checked_weight
-from medidiff.errors import NoNoiseError
 from medidiff.io.hashing import hash_array
 from medidiff.prior import Prior
 from medidiff.result import Result
@@ -18,9 +17,9 @@ from medidiff.tasks.clean import estimate_clean
 from medidiff.tasks.gaps import Gaps
 from medidiff.tasks.grids import region_of
 from medidiff.tasks.known_noise import Correlated, KnownNoise, NoiseKind, Told, on_measured
-from medidiff.tasks.observation import Observation, as_clean, observe
+from medidiff.tasks.look import look
+from medidiff.tasks.observation import as_clean
 from medidiff.tasks.outcome import denoised, unchanged
-from medidiff.tasks.refine import refine
 from medidiff.tasks.safeguards import is_clean
 from medidiff.tasks.session import Session, check_steps
 from medidiff.tasks.shifts import DEFAULT_SHIFTS, MOST_SHIFTS, check_shifts, shifted_mean
@@ -73,7 +72,8 @@ def denoise(
         device: auto, cpu, cuda, cuda:N or mps.
         precision: auto (measured), bf16 or float32.
         threads: Processor threads; None keeps PyTorch's number.
-        max_gb: Memory (10^9 bytes) one evaluation may take; larger scans are done in tiles. None: most of what is free.
+        max_gb: Memory (10^9 bytes) one evaluation may take; larger scans are done in tiles. None: on a
+            processor 0.9 and what holds the scan, or what is free where that is less; elsewhere most of what is free.
         n_steps: Steps of the sampler.
 
     Returns:
@@ -106,9 +106,7 @@ def denoise(
     )
     with session:
         where = None if region is None else gaps.of_measured(region)
-        seen = _look(session, measured, told, where)
-        if seen is not None and seen.noise.source == "estimate" and not is_clean(seen):
-            seen = refine(session, seen, measured, white=correlated == "no")
+        seen = look(session, measured, told, where)
         if not gaps.missing and (seen is None or is_clean(seen)):
             result = unchanged(volume, seen, samples)
         else:
@@ -129,20 +127,12 @@ def denoise(
         "max_gb": max_gb,
     }
     more = {} if region is None else {"mask_data_sha256": hash_array(region)}
-    result.nfe, result.seconds, result.peak_memory_mib = session.tiled.nfe, session.seconds, session.peak_memory_mib
+    result.nfe, result.seconds, result.peak_memory_mib = session.nfe, session.seconds, session.peak_memory_mib
     result.warnings = [*session.warnings, *result.warnings]
     result.provenance = session.provenance(
         settings, input_data_sha256=hash_array(volume.data), input_name=volume.name, **more
     )
     return result
-
-
-def _look(session: Session, measured: Volume, told: Told | KnownNoise, where: np.ndarray | None) -> Observation | None:
-    """The scan as the prior sees it; None where no noise can be measured."""
-    try:
-        return observe(measured, session.prior, told, where)
-    except NoNoiseError:
-        return None
 
 
 def _draw(session: Session, y: Tensor, sigma: Tensor, index: int, n_steps: int) -> np.ndarray:

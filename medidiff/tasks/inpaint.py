@@ -102,7 +102,7 @@ def inpaint(
         noise_map=noise_map,
         uncertainty=uncertainty,
         samples=filled if samples > 1 else [],
-        nfe=session.tiled.nfe,
+        nfe=session.nfe,
         seconds=session.seconds,
         peak_memory_mib=session.peak_memory_mib,
         warnings=[*session.warnings, *seen.warnings, *generation_warnings(session.prior)],

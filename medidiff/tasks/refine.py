@@ -34,6 +34,7 @@ def refine(session: Session, seen: Observation, measured: Volume, white: bool = 
         session.spacing_mm,
         seen.where,
     )
+    session.spent_on_parts += found.nfe
     figures = {**seen.noise.figures, "noise_refined": found.trusted, "noise_refining_evaluations": found.nfe}
     if not found.trusted:
         return replace(seen, noise=replace(seen.noise, figures=figures), warnings=[*seen.warnings, *found.warnings])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import threading
 import time
@@ -76,6 +77,7 @@ class Session:
         self.spacing_mm, self.seed, self.max_gb = spacing_mm, seed, max_gb
         self.warnings = spacing_warnings(self.prior, spacing_mm)
         self.correlation: Correlation = WHITE
+        self.spent_on_parts = 0.0
         self.seconds = self.peak_memory_mib = 0.0
 
     def __enter__(self) -> Session:
@@ -88,6 +90,11 @@ class Session:
     ) -> None:
         self.seconds = time.perf_counter() - self._started
         self.peak_memory_mib = self._memory.stop()
+
+    @property
+    def nfe(self) -> int:
+        """Evaluations of the whole scan; those of parts of it count by their share of the voxels, rounded up."""
+        return self.tiled.nfe + math.ceil(self.spent_on_parts)
 
     def tensor(self, array: np.ndarray) -> Tensor:
         """One scan or map (x, y, z) as (1, 1, x, y, z) on the device."""

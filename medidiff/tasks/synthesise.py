@@ -84,7 +84,7 @@ def synthesise(
         status="synthesised",
         output=volumes[0],
         samples=volumes,
-        nfe=session.tiled.nfe,
+        nfe=session.nfe,
         seconds=session.seconds,
         peak_memory_mib=session.peak_memory_mib,
         warnings=[*session.warnings, *generation_warnings(session.prior)],

@@ -40,7 +40,7 @@ def measured(**changes: object) -> Measured:
 
 def test_words_for_white_noise_of_one_level() -> None:
     first, kind, place, neighbours, trusted = lines_of(measured(interval=(24.0, 26.0)))
-    assert first == "s.nii.gz: noise level 25 (95% interval 24 to 26), 3.1% of the scan's range"
+    assert first == "s.nii.gz: noise level 25 (interval 24 to 26), 3.1% of the scan's range"
     assert kind.endswith("gaussian: it has negative values")
     assert place.endswith("the same across the scan")
     assert "white" in neighbours
