@@ -81,7 +81,7 @@ def refine_noise(
     """Level, level map and correlation of the noise by the prior's own residual, on a few blocks of the scan.
 
     At most three rounds of two evaluations on at most eight blocks of 32^3 voxels: 7% of two passes over
-    256 x 256 x 180 voxels, at most one pass over a small one.
+    256 x 256 x 180 voxels, at most one pass over a small one (two over one that is hardly larger than a block).
 
     Args:
         denoise: Denoiser of the prior.
