@@ -190,7 +190,7 @@ def _ct(case: Case, level: float) -> Noisy:
     seen = std_map > 0
     std_map = np.maximum(std_map, _LEAST_SHARE * float(np.median(std_map[seen]))).astype(np.float32)
     # The correlation that is told is that of the noise itself, where no floor cuts it off.
-    unit = np.where(seen & (data > scanner.floor_hu), (data - clean) / std_map, 0)
+    unit = np.where(seen & (data > float(data.min())), (data - clean) / std_map, 0)
     std = float(np.sqrt(np.mean(std_map[seen] ** 2)))
     noisy = _noisy(case, "ct", level, data, std)
     return replace(noisy, std_map=std_map, correlation=_measured(unit))
