@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import binary_dilation, gaussian_filter
 
 from medidiff.evaluate.fidelity import foreground_mask, psnr, ssim3d
 from medidiff.evaluate.intervals import Interval, paired_t
@@ -16,6 +16,8 @@ NOISY = "noisy"
 """The method that does nothing: the noisy scan itself is scored beside the results."""
 _SSIM_LEAST = 11
 _FINE, _COARSE = 1.0, 3.0  # voxels: detail lies between; below the first a reference holds its own noise too
+_BOTH_SIDES = 3
+"""Voxels round the foreground: on one side of an edge alone, smoothing may correlate negatively with the detail."""
 METRICS = {
     "psnr_db": "PSNR dB",
     "foreground_psnr_db": "PSNR dB, foreground",
@@ -36,9 +38,9 @@ class Score:
         ssim: 3D, over all voxels; nan where an axis has fewer than 11 voxels.
         bias: Mean of result minus clean in the foreground, in the scan's unit.
         bias_percent: The same in percent of the range.
-        residual_structure: Correlation, in the foreground, of what was removed (noisy minus result) with the clean
-            scan's detail: 0 where noise alone was removed, positive where anatomy was removed too. nan of the noisy
-            scan, from which nothing was removed.
+        residual_structure: Correlation, in and closely round the foreground, of what was removed (noisy minus result) with
+            the clean scan's detail: 0 where noise alone was removed, positive where anatomy was removed too. nan of the
+            noisy scan, from which nothing was removed.
         residual_correlation: Correlation of neighbouring voxels of what was removed, mean over the axes; of the noisy
             scan, that of the noise itself, which it should equal.
     """
@@ -79,6 +81,7 @@ def score_scan(
     """
     span, inside = data_range(clean), foreground_mask(clean, modality)
     detail = gaussian_filter(clean, _FINE) - gaussian_filter(clean, _COARSE)
+    around = binary_dilation(inside, iterations=_BOTH_SIDES)
     scores = {}
     for method, image in {NOISY: noisy, **results}.items():
         removed = (noisy - clean) if method == NOISY else (noisy - image)
@@ -89,7 +92,7 @@ def score_scan(
             ssim=ssim3d(clean, image, span) if min(clean.shape) >= _SSIM_LEAST else math.nan,
             bias=bias,
             bias_percent=100 * bias / span,
-            residual_structure=math.nan if method == NOISY else _correlation(removed[inside], detail[inside]),
+            residual_structure=math.nan if method == NOISY else _correlation(removed[around], detail[around]),
             residual_correlation=neighbour_correlation(removed, inside),
         )
     return scores

@@ -49,9 +49,9 @@ def test_what_was_removed_is_told_apart() -> None:
     noisy = clean + noise
     score = score_scan(clean, noisy, {"right": clean, "too much": smooth})
     assert score["right"].psnr_db == math.inf
-    # White noise over n foreground voxels correlates with anything by about 1 / sqrt(n) = 0.013: five times that.
+    # White noise over n = 8000 voxels, and detail that is smooth: about 0.03 (measured); the smoothed one 0.59.
     assert abs(score["right"].residual_structure) < 0.07
-    assert score["too much"].residual_structure > 0.2
+    assert score["too much"].residual_structure > 0.5
     assert abs(score["right"].residual_correlation) < 0.05
     assert score["right"].residual_correlation == pytest.approx(score[NOISY].residual_correlation, abs=1e-6)
 
