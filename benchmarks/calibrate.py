@@ -183,7 +183,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     add(
         "--split", nargs="+", choices=("val", "holdout"), default=["val"], help="holdout: once, to check a written card"
     )
-    add("--scans", type=int, default=2, help="levels per patient and kind of noise")
+    add("--scans", type=int, default=1, help="levels per patient and kind of noise")
     add("--minutes", type=float, default=7.0, help="time after which no new patient is begun")
     add("--limit", type=int, help="patients per set (development)")
     add("--where", choices=("all", "foreground"), default="all", help="voxels that count")
