@@ -29,6 +29,7 @@ _SLICES = 32  # at a time, which bounds the memory
 _TISSUE_HU = -500.0
 _CUT = 0.02  # share of the border that is tissue: above it the field of view cuts the body
 _BODY_CM = 30.0
+_ATTEMPTS, _CLOSE = 8, 0.005  # to find the photons: projections of one slice, and the relative error that will do
 
 
 @dataclass(frozen=True)
@@ -179,9 +180,16 @@ def photons_for(
     tissue = (middle > -200) & (middle < 300)
     if not tissue.any():
         raise NoiseError("the middle slice has no soft tissue (-200 to 300 HU): is the scan in HU? Give the photons.")
-    for _ in range(3):  # the variance goes as 1 / photons but for the electronic noise
+    slope, last = -1.0, (0.0, 0.0)
+    for attempt in range(_ATTEMPTS):
         std = float(np.median(low_dose_std(middle, spacing_mm, 1.0, scanner, own_noise=False)[tissue]))
-        scanner = replace(scanner, photons=float(np.clip(scanner.photons * (std / noise_std_hu) ** 2, 10, 1e12)))
+        now = (math.log(scanner.photons), 2 * math.log(std / noise_std_hu))
+        if abs(now[1]) < 2 * _CLOSE:
+            break
+        if attempt and now[0] != last[0]:  # the variance goes as 1 / photons, and as their square in electronic noise
+            slope = min(max((now[1] - last[1]) / (now[0] - last[0]), -2.0), -1.0)
+        last = now
+        scanner = replace(scanner, photons=float(np.clip(math.exp(now[0] - now[1] / slope), 10, 1e12)))
     return scanner
 
 

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from scipy.fft import dct
 
 from medidiff.errors import NoiseError
+from medidiff.noise.rounding import rounding_step
 
 SIDE = 4  # voxels; the noise two voxels away still shows, and anatomy is often flat over so few
 SIZE = SIDE**3
@@ -22,7 +23,9 @@ _MOST_PATCHES = 30_000  # overlapping ones; the level's sampling error is far be
 FEWEST_PATCHES = 40  # of 64 voxels that do not overlap: a sampling error of some 5%
 _MOST_REPEATED = 4  # of the 64 voxels may have the scan's lowest value (a few zeros of a magnitude in whole numbers)
 _BLANK_SHARE = 0.01
-_ALIKE = 0.3  # of the neighbours in a cube may be equal; in a scan rounded to its noise level about as many are
+# Of the neighbours in a cube may be equal: more are so in saturated ones. In a scan rounded to its noise half are so
+# where it is flat, and fewer elsewhere.
+_ALIKE, _ALIKE_ROUNDED = 0.3, 0.8
 
 
 class Patches(NamedTuple):
@@ -78,7 +81,7 @@ def gather_patches(data: Float[np.ndarray, "x y z"], where: Bool[np.ndarray, "x 
     values = _windows(data, strides)[tuple(corner.T)].reshape(-1, SIZE)
     covered = math.prod(max(1.0, SIDE / s) for s in strides) * len(corner) / max(1, np.count_nonzero(good))
     alike = (values[:, SIDE**2 :] == values[:, : -(SIDE**2)]).mean(axis=1)  # saturated, or filled with another constant
-    moving = alike <= max(_ALIKE, 1.5 * float(np.median(alike)) if len(alike) else 0.0)
+    moving = alike <= _most_alike(alike, data)
     values, corner = values[moving], corner[moving]
     mean = values.mean(axis=1)
     if blank:  # next to a floor that clips it, noise loses its lower half
@@ -87,6 +90,15 @@ def gather_patches(data: Float[np.ndarray, "x y z"], where: Bool[np.ndarray, "x 
     half = (np.array(data.shape) - 1) / 2
     centre = (corner * np.array(strides) + (SIDE - 1) / 2 - half) / half
     return Patches(values, mean, centre.astype(np.float32), max(1.0, covered))
+
+
+def _most_alike(alike: np.ndarray, data: np.ndarray) -> float:
+    """Share of equal neighbours above which a cube is saturated, or filled with another constant than the lowest."""
+    rounded = alike[alike < _ALIKE_ROUNDED]
+    usual = float(np.quantile(rounded, 0.9)) if len(rounded) else 0.0
+    if 1.5 * usual <= _ALIKE or rounding_step(data) == 0:
+        return _ALIKE
+    return min(1.5 * usual, _ALIKE_ROUNDED)
 
 
 def _strides(shape: tuple[int, ...], most: int) -> list[int]:

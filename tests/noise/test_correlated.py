@@ -60,12 +60,12 @@ def test_noise_has_its_level_and_its_correlations(kernel: Kernel) -> None:
 def test_the_same_spectra_as_the_denoisers() -> None:
     import torch
 
-    from medidiff.diffusion import colour
+    from medidiff.diffusion.colour import correlations, gaussian_power
 
     shape, widths = (20, 15, 12), (0.9, 0.5, 0.0)
-    theirs = colour.gaussian_power(shape, widths).numpy()
+    theirs = gaussian_power(shape, widths).numpy()
     np.testing.assert_allclose(power_spectrum(GaussianKernel(widths), shape), theirs, rtol=2e-5)
-    told = colour.correlations(torch.from_numpy(theirs), shape).numpy()
+    told = correlations(torch.from_numpy(theirs), shape).numpy()
     np.testing.assert_allclose(kernel_correlations(GaussianKernel(widths), shape), told, atol=1e-5)
 
 

@@ -53,7 +53,7 @@ def test_the_variance_of_the_image_is_exact() -> None:
         np.testing.assert_allclose(beam.back_variance(view, variance[:, None])[:, 0], expected, rtol=2e-4)
 
 
-@pytest.mark.parametrize(("window", "within"), [("ramp", 1e-5), ("hann", 0.02)])
+@pytest.mark.parametrize(("window", "within"), [("ramp", 1e-6), ("hann", 0.0085)])
 def test_filtered_back_projection_is_that_of_scikit_image(window: str, within: float) -> None:
     from skimage.transform import iradon
 
@@ -64,8 +64,11 @@ def test_filtered_back_projection_is_that_of_scikit_image(window: str, within: f
     theirs = iradon(sinogram.astype(np.float64), angles, beam.detectors, window, circle=False)
     around = slice(beam.detectors // 2 - 15, beam.detectors // 2 + 16)
     expected = theirs[around, around][::-1].T  # its rows run against y, its columns along x
-    # Its Hann window has its zeros at both ends of the spectrum, one of which is no frequency: 1/256 narrower.
-    np.testing.assert_allclose(np.asarray(ours).reshape(31, 31), expected, atol=within * expected.std())
+    # Its Hann window has a zero at either end of the spectrum's 256 samples, which makes it 1/255 narrower: by the
+    # derivative of the window, weighted by the ramp, that changes noise by 2.17 / 255 of its standard deviation.
+    error = (np.asarray(ours).reshape(31, 31) - expected) / expected.std()
+    assert np.sqrt(np.mean(error**2)) < within
+    assert np.abs(error).max() < 4 * within  # of 961 values
 
 
 def test_what_a_scan_has_and_what_is_added_make_the_low_dose() -> None:
@@ -119,11 +122,13 @@ def test_clipped_air_stays_and_nothing_falls_below_the_floor() -> None:
 
 def test_a_field_that_cuts_the_body_gets_the_missing_water() -> None:
     hu, r = water_cylinder(1)
-    whole = low_dose_std(hu, SPACING, 0.25, own_noise=False)[18:30, 18:30]
-    cut = hu[18:30, 18:30]  # 6 cm of the 20
+    # 7 cm of the 20. As many detectors as before but for an even number: a voxel in the middle is read by as many of
+    # them with the same weights. (With an odd difference, its standard deviation differs by 6.5%.)
+    whole = low_dose_std(hu, SPACING, 0.25, own_noise=False)[17:31, 17:31]
+    cut = hu[17:31, 17:31]
     treated = low_dose_std(cut, SPACING, 0.25, CtScanner(body_cm=20), own_noise=False)
     # Fewer views, each with more photons, and a margin of 16 detectors: the same noise.
-    np.testing.assert_allclose(treated, whole, rtol=0.06)
+    np.testing.assert_allclose(treated, whole, rtol=0.01)
     alone = low_dose_std(cut, SPACING, 0.25, CtScanner(body_cm=0), own_noise=False)
     assert alone.mean() < 0.6 * whole.mean()
     by_itself = low_dose_std(cut, SPACING, 0.25, own_noise=False)
@@ -135,7 +140,7 @@ def test_photons_from_the_noise_of_a_scan() -> None:
     hu, _ = water_cylinder(3)
     scanner = photons_for(hu, SPACING, 7.0, CtScanner(electronic_std=10))
     std = low_dose_std(hu, SPACING, 1.0, scanner, own_noise=False)
-    assert np.median(std[hu > -200]) == pytest.approx(7, rel=0.03)
+    assert np.median(std[hu > -200]) == pytest.approx(7, rel=0.006)  # it stops at 0.5%
     with pytest.raises(NoiseError, match="soft tissue"):
         photons_for(np.full((8, 8, 2), 1500.0), SPACING, 7.0)
     with pytest.raises(NoiseError, match="noise_std_hu 0"):
