@@ -19,8 +19,8 @@ from medidiff.noise.rounding import rounding_step
 Kind = Literal["gaussian", "rician", "chi"]
 
 _CLEAN = 1e-5  # of the range of the cubes: below it is the arithmetic of the file, not noise
-# Systematic error of ln(level). With these, intervals of 95% held the truth in 100% (white), 98% (correlated), 97% (1x to
-# 3x, white or correlated) and 100% (Rician) of 60, 60, 120 and 42 estimates: phantoms of seeds 5000 on, 56^3, 2 to 15%.
+# Systematic error of ln(level). With these, intervals of 95% held the truth in 100% (white), 98% (correlated), 97% (1x
+# to 3x, white or not) and 100% (Rician) of 60, 60, 120 and 42 estimates: phantoms of seeds 5000 on, 56^3, 2 to 15%.
 _FLOOR_WHITE, _FLOOR_COLOURED, _FLOOR_MAGNITUDE, _FLOOR_MAP = 0.015, 0.045, 0.01, 0.04
 _SAMPLING = 2.0  # coefficients of overlapping cubes are not independent
 _ANATOMY = 0.3  # of the power that was taken off as anatomy may be wrong

@@ -22,9 +22,9 @@ _RIDGE = 2.0
 _STRUCTURED, _FEWEST = 4.0, 30  # low-order power over noise from which anatomy shows its spectrum; cubes for it
 # A map is believed above a range of levels and a gain, and below a range that only anatomy reaches; where noise is
 # correlated also below an unevenness. Measured on ten phantoms of seeds 5000 on, 56^3, at 2 to 15%, each six times.
-# One level, white (Gaussian or Rician): of 102, none has a gain over 0.4 with a range over 1.41. One level, correlated:
-# ranges up to 7, but an unevenness of 0.25 and more where the gain is over 0.4. Levels of 1x to 3x: 57 of 60 are found
-# where white, 30 of 60 where correlated (unevenness 0.11 to 0.3; many ranges over 3.2 or uneven, by anatomy).
+# One level, white (Gaussian or Rician): 102 estimates, the widest range with a gain over 0.4 is 1.41. One level,
+# correlated: 60, ranges up to 7, but an unevenness of 0.25 and more between 1.5 and 3.2. Levels of 1x to 3x: found in 57
+# of 60 where white, in 30 of 60 where correlated (of the others, 6 have ranges over 3.2, and 22 are uneven).
 _RANGE, _WIDEST_RANGE, _GAIN, _UNEVEN = 1.5, 3.2, 0.4, 0.2
 
 
@@ -36,8 +36,8 @@ class Field(NamedTuple):
         limits: Lowest and highest value, from the cubes it was fitted to.
         span: Its 95th percentile over its 5th, as a ratio of levels.
         gain: By how much it lowers the residual variance of ln(power) of the cubes, over what is left.
-        uneven: How differently the coefficients grow from where it is low to where it is high, relative to how much they
-            grow: 0 for noise, whose spectrum is the same everywhere.
+        uneven: How differently the coefficients grow from where it is low to where it is high, relative to how much
+            they grow: 0 for noise, whose spectrum is the same everywhere.
     """
 
     weights: np.ndarray

@@ -89,6 +89,16 @@ def test_varying_noise_gets_a_map(clean: np.ndarray) -> None:
     assert estimate_noise(add_gaussian(clean, 60.0, np.random.default_rng(0))).level_map is None
 
 
+@pytest.mark.parametrize("percent", [3, 5])
+def test_anatomy_under_correlated_noise_is_not_taken_for_a_map(percent: int) -> None:
+    clean = np.asarray(head_phantom((56, 56, 56), seed=5001).data, dtype=np.float32)  # cut off: little of it is flat
+    level = percent / 100 * float(np.ptp(np.percentile(clean, [0.5, 99.5])))
+    noisy = add_correlated(clean, level, np.random.default_rng(percent), GaussianKernel((0.8, 0.8, 0.0)))
+    estimate = estimate_noise(noisy)
+    assert estimate.level_map is None
+    assert estimate.interval[0] < level < estimate.interval[1]
+
+
 def test_chi_noise_of_four_coils() -> None:
     clean = np.zeros((48, 48, 40), dtype=np.float32)
     clean[10:40, 8:40, 6:34] = 500
