@@ -38,9 +38,9 @@ class Score:
         ssim: 3D, over all voxels; nan where an axis has fewer than 11 voxels.
         bias: Mean of result minus clean in the foreground, in the scan's unit.
         bias_percent: The same in percent of the range.
-        residual_structure: Correlation, in and closely round the foreground, of what was removed (noisy minus result) with
-            the clean scan's detail: 0 where noise alone was removed, positive where anatomy was removed too. nan of the
-            noisy scan, from which nothing was removed.
+        residual_structure: Correlation, in and closely round the foreground, of what was removed (noisy minus result)
+            with the clean scan's detail: 0 where noise alone was removed, positive where anatomy was removed too. nan
+            of the noisy scan, from which nothing was removed.
         residual_correlation: Correlation of neighbouring voxels of what was removed, mean over the axes; of the noisy
             scan, that of the noise itself, which it should equal.
     """
