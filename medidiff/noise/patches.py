@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.fft import dct
 
-from medidiff.errors import NoiseError
+from medidiff.errors import NoiseError, NoNoiseError
 from medidiff.noise.rounding import rounding_step
 
 SIDE = 4  # voxels; the noise two voxels away still shows, and anatomy is often flat over so few
@@ -56,6 +56,7 @@ def gather_patches(data: Float[np.ndarray, "x y z"], where: Bool[np.ndarray, "x 
         where: True for the voxels to judge by; None: all.
 
     Raises:
+        NoNoiseError: Neighbouring voxels are equal wherever one looks.
         NoiseError: The scan is thinner than 4 voxels, or too little of it is left.
     """
     if min(data.shape) < SIDE:
@@ -82,6 +83,8 @@ def gather_patches(data: Float[np.ndarray, "x y z"], where: Bool[np.ndarray, "x 
     covered = math.prod(max(1.0, SIDE / s) for s in strides) * len(corner) / max(1, np.count_nonzero(good))
     alike = (values[:, SIDE**2 :] == values[:, : -(SIDE**2)]).mean(axis=1)  # saturated, or filled with another constant
     moving = alike <= _most_alike(alike, data)
+    if len(moving) and not moving.any():
+        raise NoNoiseError("no noise can be measured in this scan: neighbouring voxels are equal. Give --noise-std.")
     values, corner = values[moving], corner[moving]
     mean = values.mean(axis=1)
     if blank:  # next to a floor that clips it, noise loses its lower half

@@ -65,7 +65,8 @@ class KnownNoise:
         correlation: One and two voxels apart along each axis (x1, x2, y1, y2, z1, z2); zeros: white.
         coils: Coils whose squares were added up.
         source: Where the level comes from: estimate, given, map, or shared (of the frames of a 4D scan).
-        interval: Of the level, meant to hold it in 95% of scans (not checked); nan where it is not known.
+        interval: Of the level, meant to hold it in 95% of scans; nan where it is not known. Checked for estimates
+            (`noise.estimate`), not for those that the prior improved.
         warnings: What to know before trusting it.
         figures: What was found out.
     """
