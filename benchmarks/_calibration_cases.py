@@ -87,13 +87,13 @@ def noisy(patient: Patient, kind: str, percent: float) -> tuple[Volume, KnownNoi
     """
     rng = np.random.default_rng([zlib.crc32(f"{patient.name} {kind} {percent:g}".encode())])
     total = percent / 100 * patient.data_range
-    shape, clean = patient.clean.shape, patient.clean.data.astype(np.float32)
+    (x, y, z), clean = patient.clean.shape, patient.clean.data.astype(np.float32)
     level = total * _map(patient, kind, rng)
     added = np.sqrt(np.maximum(level**2 - patient.tau**2, 0)).astype(np.float32)
-    noise, correlation = _unit_noise(shape, kind, rng)
+    noise, correlation = _unit_noise((x, y, z), kind, rng)
     level = np.sqrt(added**2 + patient.tau**2).astype(np.float32)
     if kind == "rician":
-        second = rng.standard_normal(shape).astype(np.float32)
+        second = rng.standard_normal((x, y, z)).astype(np.float32)
         data = np.hypot(clean + added * noise, added * second)
     else:
         data = clean + added * noise
@@ -176,7 +176,7 @@ def _real(set_name: str, case: str) -> Patient:
     factor = 2 if set_name == "ixi" else 1
     recipe = Normalisation.fit(values)
     own = own_noise_level(recipe.forward(values)) * recipe.scale / math.sqrt(factor**3)
-    data = block_mean(values, (factor,) * 3)
+    data = block_mean(values, (factor, factor, factor))
     affine = full.affine_ras.copy()
     affine[:3, :3] *= factor
     volume = centre(Volume(data, affine), (EDGE + 8, EDGE + 8, EDGE))

@@ -164,14 +164,19 @@ def _rician(case: Case, level: float) -> Noisy:
 
 def _correlated(case: Case, level: float) -> Noisy:
     std = case.noise_std(CORRELATED_PERCENT)
-    noise, power, known = unit_coloured(case.clean.shape, level, generator(case, "correlated", level))
+    noise, power, known = unit_coloured(_shape(case), level, generator(case, "correlated", level))
     noisy = _noisy(case, "correlated", level, case.clean.data + std * noise, std)
     return replace(noisy, power=power, correlation=known)
 
 
+def _shape(case: Case) -> tuple[int, int, int]:
+    x, y, z = case.clean.shape
+    return x, y, z
+
+
 def _varying(case: Case, level: float) -> Noisy:
     rng = generator(case, "varying", level)
-    shape = smooth_field(case.clean.shape, rng)
+    shape = smooth_field(_shape(case), rng)
     std_map = case.noise_std(level) * (1 + (VARYING_RATIO - 1) * shape)
     noisy = case.clean.data + std_map * rng.standard_normal(case.clean.shape)
     std = float(np.sqrt(np.mean(std_map**2)))

@@ -57,8 +57,8 @@ def score_ct(case: Case, data: np.ndarray) -> dict[str, Any]:
 def tissues(clean: np.ndarray) -> dict[str, np.ndarray]:
     """Where each tissue is: by the mean of the neighbourhood, so that a scan's own noise chooses no voxels."""
     values = clean.astype(np.float64)
-    mean = ndimage.uniform_filter(values, _NEAR)
-    spread = np.sqrt(np.maximum(ndimage.uniform_filter(values**2, _NEAR) - mean**2, 0))
+    mean = ndimage.uniform_filter(values, size=_NEAR)  # type: ignore[arg-type]
+    spread = np.sqrt(np.maximum(ndimage.uniform_filter(values**2, size=_NEAR) - mean**2, 0))  # type: ignore[arg-type]
     found = {}
     for name, (low, high) in TISSUES_HU.items():
         found[name] = (mean >= low) & (mean < high) & (spread < (_FLAT_HU if name in UNIFORM else _NO_EDGE_HU))

@@ -206,7 +206,8 @@ def bins(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
             ours, theirs = (np.array([r[m] for r in here]) for m in ("medidiff known", "bm4d"))
             names = sorted({r["case"] for r in here})
             means = [
-                [np.mean([r[m] for r in here if r["case"] == n]) for n in names] for m in ("medidiff known", "bm4d")
+                [float(np.mean([r[m] for r in here if r["case"] == n])) for n in names]
+                for m in ("medidiff known", "bm4d")
             ]
             interval = paired_t(means[0], means[1])
             found.append(

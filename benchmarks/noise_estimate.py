@@ -71,7 +71,8 @@ def corrupt(case: Case, kind: str, percent: float) -> tuple[np.ndarray, Truth] |
         near = kernel_correlations(kernel)
         return add_correlated(clean, level, rng, kernel), Truth(level, correlation=near)
     if kind == "varying":  # 1x to 3x, the middle at the stated level
-        level_map = (level / np.sqrt(3)) * smooth_level_map(case.clean.shape, rng, peak=3.0)
+        x, y, z = case.clean.shape
+        level_map = (level / np.sqrt(3)) * smooth_level_map((x, y, z), rng, peak=3.0)
         level_map = level_map.astype(np.float32)
         return add_gaussian(clean, level_map, rng), Truth(float(np.median(level_map)), level_map)
     if clean.min() < 0:
@@ -134,7 +135,7 @@ def line(kind: str, percent: str, rows: list[Row]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--sets", nargs="+", default=[*PHANTOMS, *REAL], choices=[*PHANTOMS, *REAL])
     parser.add_argument("--split", default="val", choices=["val", "holdout"])
     parser.add_argument("--levels", nargs="+", type=float, default=list(LEVELS), help="percent of the range")

@@ -121,7 +121,7 @@ def calibrate(patients: Sequence[np.ndarray], level: float = 0.9, folds: int = 1
     for k in range(folds):
         factor = conformal_factor([p for p, f in zip(patients, fold, strict=True) if f != k], level)
         for i in np.flatnonzero(fold == k):
-            covered[i] = coverage(patients[i], factor)
+            covered[i] = coverage(patients[int(i)], factor)
     interval = paired_t(covered.tolist(), [0.0] * len(covered))
     return Calibration(conformal_factor(patients, level), interval, len(patients))
 

@@ -154,7 +154,7 @@ def kernel_correlations(kernel: Kernel, shape: Shape = (64, 64, 64)) -> tuple[fl
         kernel: Shape of the noise.
         shape: The volume it is made on; exact for it. The default is as good as infinite for kernels of a few voxels.
     """
-    covariance = scipy.fft.irfftn(power_spectrum(kernel, shape), s=shape)
+    covariance = np.asarray(scipy.fft.irfftn(power_spectrum(kernel, shape), s=shape))
     near = []
     for axis, lag in itertools.product(range(3), (1, 2)):
         place = [0, 0, 0]
@@ -183,9 +183,9 @@ def measured_correlations(
 
 def unit_noise(shape: Shape, kernel: Kernel, rng: np.random.Generator) -> Float[np.ndarray, "x y z"]:
     """Noise of the kernel's spectrum with unit variance at every voxel, float32."""
-    spectrum = scipy.fft.rfftn(rng.standard_normal(shape, dtype=np.float32))
+    spectrum = np.asarray(scipy.fft.rfftn(rng.standard_normal(shape, dtype=np.float32)))
     spectrum *= np.sqrt(power_spectrum(kernel, shape)).astype(np.float32)
-    return scipy.fft.irfftn(spectrum, s=shape, overwrite_x=True)
+    return np.asarray(scipy.fft.irfftn(spectrum, s=shape, overwrite_x=True))
 
 
 def add_correlated(

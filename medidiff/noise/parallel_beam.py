@@ -99,9 +99,9 @@ class ParallelBeam:
 
     def _convolve(self, response: np.ndarray, values: np.ndarray) -> np.ndarray:
         n = 2 * (len(response) - 1)
-        spectrum = scipy.fft.rfft(values.astype(np.float32, copy=False), n, axis=0)
+        spectrum = np.asarray(scipy.fft.rfft(values.astype(np.float32, copy=False), n, axis=0))
         spectrum *= response[:, None]
-        return scipy.fft.irfft(spectrum, n, axis=0)[: self.detectors]
+        return np.asarray(scipy.fft.irfft(spectrum, n, axis=0))[: self.detectors]
 
     @functools.cached_property
     def _responses(self) -> tuple[np.ndarray, ...]:

@@ -101,7 +101,7 @@ def smooth_level_map(
     coefficients = np.zeros(shape, np.float32)
     coefficients[tuple(slice(0, n) for n in weight.shape)] = weight * rng.standard_normal(weight.shape)
     coefficients[0, 0, 0] = 0
-    values = scipy.fft.idctn(coefficients, norm="ortho", overwrite_x=True)
+    values = np.asarray(scipy.fft.idctn(coefficients, norm="ortho", overwrite_x=True))
     spread = float(np.ptp(values))
     share = (values - values.min()) / spread if spread > 0 else np.zeros_like(values)
     return np.exp(np.log(peak) * share).astype(np.float32)
