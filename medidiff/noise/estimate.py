@@ -187,8 +187,8 @@ def _report(found: _Found, patches: Patches, data: np.ndarray) -> NoiseEstimate:
     }
     kind: Kind = "gaussian" if judged.coils == 0 else "rician" if judged.coils == 1 else "chi"
     estimate = NoiseEstimate(level, kind, judged.reason, white, warnings, figures,
-                             (level * float(np.exp(-half)), level * float(np.exp(half))), correlation=correlation,
-                             coils=max(1, judged.coils), trusted=trusted)  # fmt: skip
+                             (level * float(np.exp(-half)), level * float(np.exp(half + judged.doubt))),
+                             correlation=correlation, coils=max(1, judged.coils), trusted=trusted)  # fmt: skip
     if place is None:
         return estimate
     level_map = place.on_grid(data.shape)

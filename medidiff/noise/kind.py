@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import ndtr
 
-from medidiff.noise.background import Background, background_of, variance_of_magnitude
+from medidiff.noise.background import COILS, Background, background_of, pure_mean, variance_of_magnitude
 from medidiff.noise.correlation import Coloured
 from medidiff.noise.level import FlatLimit, flat_limit
 from medidiff.noise.patches import Patches
@@ -18,6 +18,7 @@ _BRIGHT = 2.5  # levels above pure noise from which magnitudes are nearly Gaussi
 _ENOUGH = 400  # overlapping cubes to fit a level in
 _AGREE = 0.15  # of ln(level): background against tissue; both are known to about 5%
 _EXPECTED, _MISSING = 30.0, 0.3  # negative values that Gaussian noise would have, and the share of them that shows
+_DARKEST, _MOST_COILS = 0.01, 8  # more coils than that are seldom independent
 _ROUNDS, _ITERATE_WITH = 8, 6000
 
 
@@ -29,12 +30,15 @@ class Judged(NamedTuple):
         reason: One sentence.
         limit: The flat limit under that kind; None where no noise is left.
         background: The level that background tells, nan where there is none.
+        doubt: ln of how much higher the level is if it is noise of as many coils as the darkest tissue allows after
+            all; 0 where that is ruled out (negative values, a kind that was found).
     """
 
     coils: int
     reason: str
     limit: FlatLimit | None
     background: float = float("nan")
+    doubt: float = 0.0
 
 
 def judge_kind(patches: Patches, power: Float[np.ndarray, "n 64"]) -> Judged:
@@ -61,9 +65,11 @@ def judge_kind(patches: Patches, power: Float[np.ndarray, "n 64"]) -> Judged:
     if found.coils <= 1 and _shuns_zero(patches, limit.noise.level):
         reason = "no background with noise in it; dark tissue has no negative values, as Gaussian noise would have"
         return Judged(1, reason, magnitude_limit(patches, power, 1, limit.noise.level))
+    doubt = _doubt(patches, power, limit.noise.level)
     if found.coils:
-        return Judged(0, f"{found.reason}, but the noise in brighter tissue is not that of such a magnitude", limit)
-    return Judged(0, found.reason, limit)
+        reason = f"{found.reason}, but the noise in brighter tissue is not that of such a magnitude"
+        return Judged(0, reason, limit, doubt=doubt)
+    return Judged(0, found.reason, limit, doubt=doubt)
 
 
 def magnitude_limit(patches: Patches, power: Float[np.ndarray, "n 64"], coils: int, level: float) -> FlatLimit | None:
@@ -112,6 +118,14 @@ def _confirm(found: Background, patches: Patches, power: np.ndarray) -> FlatLimi
     if tissue is None or abs(np.log(tissue.noise.level / found.level)) > _AGREE:
         return None
     return tissue
+
+
+def _doubt(patches: Patches, power: np.ndarray, level: float) -> float:
+    """ln of how much higher the level is for the most coils whose pure noise is as dark as the darkest tissue."""
+    darkest = float(np.quantile(patches.mean, _DARKEST))
+    coils = max((n for n in COILS if 1 < n <= _MOST_COILS and pure_mean(n) <= darkest / level), default=0)
+    found = magnitude_limit(patches, power, coils, level) if coils else None
+    return 0.0 if found is None else max(0.0, float(np.log(found.noise.level / level)))
 
 
 def _shuns_zero(patches: Patches, level: float) -> bool:

@@ -23,8 +23,8 @@ _STRUCTURED, _FEWEST = 4.0, 30  # low-order power over noise from which anatomy 
 # A map is believed above a range of levels and a gain, and below a range that only anatomy reaches; where noise is
 # correlated also below an unevenness. Measured on ten phantoms of seeds 5000 on, 56^3, at 2 to 15%, each six times.
 # One level, white (Gaussian or Rician): 102 estimates, the widest range with a gain over 0.4 is 1.41. One level,
-# correlated: 60, ranges up to 7, but an unevenness of 0.25 and more between 1.5 and 3.2. Levels of 1x to 3x: found in 57
-# of 60 where white, in 30 of 60 where correlated (of the others, 6 have ranges over 3.2, and 22 are uneven).
+# correlated: 60, ranges up to 7, but an unevenness of 0.25 and more between 1.5 and 3.2. Levels of 1x to 3x: found in
+# 57 of 60 where white, in 30 of 60 where correlated (of the others, 6 have ranges over 3.2, and 22 are uneven).
 _RANGE, _WIDEST_RANGE, _GAIN, _UNEVEN = 1.5, 3.2, 0.4, 0.2
 
 

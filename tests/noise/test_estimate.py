@@ -108,6 +108,19 @@ def test_chi_noise_of_four_coils() -> None:
     assert estimate.level == pytest.approx(30, rel=0.05)
 
 
+def test_chi_noise_without_background_is_in_the_interval() -> None:
+    """It looks Gaussian, with a level of 0.87: nothing tells the coils, but the interval allows for some."""
+    clean = np.asarray(head_phantom((56, 56, 56), seed=5001).data, dtype=np.float32)
+    level = 0.15 * float(np.ptp(np.percentile(clean, [0.5, 99.5])))
+    noisy = add_noncentral_chi(clean, level, 4, np.random.default_rng(0))
+    estimate = estimate_noise(noisy)
+    assert estimate.kind == "gaussian"
+    assert estimate.interval[0] < level < estimate.interval[1]
+    told = estimate_noise(noisy, coils=4)
+    assert (told.kind, told.coils) == ("chi", 4)
+    assert told.level == pytest.approx(level, rel=0.03)
+
+
 def test_a_masked_scan_is_magnitude_by_the_negative_values_it_lacks(clean: np.ndarray) -> None:
     noisy = np.where(clean > 50, add_rician(clean, 90.0, np.random.default_rng(0)), 0).astype(np.float32)
     estimate = estimate_noise(noisy)
