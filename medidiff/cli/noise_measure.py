@@ -69,11 +69,11 @@ class Measured:
 
     @property
     def trusted(self) -> bool:
-        """Whether the level may be used without a second look: by the scan itself, or as the prior improved it."""
+        """Whether the level may be used without a second look: the scan itself is clear, and the prior agrees."""
         if self.known is None:
             return True
         figures = self.known.figures
-        return bool(figures.get("noise_refined", False) or figures.get("noise_trusted", True))
+        return bool(figures.get("noise_refined", True) and figures.get("noise_trusted", True))
 
     @property
     def alike(self) -> dict[str, float]:

@@ -39,4 +39,20 @@ def text_picture(
     return np.asarray(image)
 
 
-__all__ = ["captioned", "text_picture"]
+def wrapped(lines: list[str], width: int, size: int = 15) -> list[str]:
+    """Lines broken between words so that `text_picture` of this width shows all of them; what follows is indented."""
+    font, room = ImageFont.load_default(size), width - 2 * _PADDING
+    broken = []
+    for line in lines:
+        now = ""
+        for word in line.split(" "):
+            longer = f"{now} {word}" if now else word
+            if now.strip() and font.getlength(longer) > room:
+                broken.append(now)
+                longer = f"    {word}"
+            now = longer
+        broken.append(now)
+    return broken
+
+
+__all__ = ["captioned", "text_picture", "wrapped"]

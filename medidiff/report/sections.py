@@ -181,6 +181,11 @@ _LABELS = {
     "noise_correlation": "correlation of the noise 1 and 2 voxels apart along x, y, z",
     "noise_neighbour_correlation_beyond_white_xyz": "correlation of neighbouring noise along x, y, z (0: white)",
     "noise_white": "noise looks white",
+    "noise_std_interval": "interval of the noise level",
+    "noise_std_first": "noise level by the scan alone",
+    "noise_trusted": "the scan is clear about its noise",
+    "noise_refined": "the prior confirms the noise level",
+    "noise_refining_evaluations": "evaluations that took",
 }
 
 

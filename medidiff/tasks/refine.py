@@ -40,6 +40,8 @@ def refine(session: Session, seen: Observation, measured: Volume, white: bool = 
         return replace(seen, noise=replace(seen.noise, figures=figures), warnings=[*seen.warnings, *found.warnings])
     known = _at(seen, found.sigma.float().cpu().numpy(), figures)
     low, high = (known.typical * factor for factor in found.interval)
+    if not figures.get("noise_trusted", True):  # the prior may take fine anatomy for noise too: both are told
+        low, high = float(np.fmin(low, seen.noise.interval[0])), float(np.fmax(high, seen.noise.interval[1]))
     if told and found.correlation is not None:
         x1, x2, y1, y2, z1, z2 = found.correlation
         known = replace(known, correlation=(x1, x2, y1, y2, z1, z2))

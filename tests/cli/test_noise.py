@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import ImageFont
 
 from medidiff.cli.noise_measure import Measured
 from medidiff.cli.noise_text import lines_of, table_of
+from medidiff.draw.labels import wrapped
 from medidiff.io import read_nifti, write_nifti
 from medidiff.tasks.known_noise import KnownNoise
 from medidiff.volume import Volume
@@ -45,6 +47,21 @@ def test_words_for_white_noise_of_one_level() -> None:
     assert place.endswith("the same across the scan")
     assert "white" in neighbours
     assert trusted.endswith("yes")
+
+
+def test_trusted_is_what_the_scan_says_and_the_prior_does_not_deny() -> None:
+    assert measured(figures={"noise_trusted": True}).trusted
+    assert measured(figures={"noise_trusted": True, "noise_refined": True}).trusted
+    assert not measured(figures={"noise_trusted": True, "noise_refined": False}).trusted
+    assert not measured(figures={"noise_trusted": False, "noise_refined": True}).trusted
+
+
+def test_no_word_is_cut_off_the_picture() -> None:
+    lines = ["short", "some words and more words " * 8, "w" * 200]
+    broken = wrapped(lines, 300)
+    assert " ".join(broken).split() == " ".join(lines).split()
+    font = ImageFont.load_default(15)
+    assert all(font.getlength(line) <= 292 for line in broken if "www" not in line)
 
 
 def test_words_for_correlated_noise_that_varies_and_is_not_trusted() -> None:
