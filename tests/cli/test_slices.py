@@ -54,7 +54,7 @@ def test_a_gap_is_refused_then_filled_and_flagged(tmp_path: Path, run: Run) -> N
 @pytest.mark.parametrize("form", ["nifti", "dicom"])
 def test_thick_slices_on_a_finer_grid(form: str, tmp_path: Path, run: Run) -> None:
     make_series(tmp_path / "dicom", step_mm=5.0)
-    args = ("denoise", "dicom", "-o", "out", "--format", form, "--target-spacing", 2.5, "--json", *QUICK)
+    args = ("denoise", "dicom", "-o", "out", "--format", form, "--target-spacing", 2.5, "--json", *LEVEL, *QUICK)
     done = run(*args)
     assert done.code == 0, done.err
     record = done.json["files"][0]["record"]
