@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -148,9 +149,10 @@ def test_photons_from_the_noise_of_a_scan() -> None:
 
 
 def test_quarter_dose_of_a_real_scan(real_data: Callable[[str], Path]) -> None:
-    image = nib.load(real_data("sarcoma") / "STS_002" / "CT_image.nii.gz")  # type: ignore[attr-defined]
+    image: Any = nib.load(real_data("sarcoma") / "STS_002" / "CT_image.nii.gz")  # type: ignore[attr-defined]
     data = np.asarray(image.dataobj, dtype=np.float32)[40:104, 40:104, 20:24]
-    spacing = tuple(float(s) for s in image.header.get_zooms()[:3])
+    x, y, z = (float(s) for s in image.header.get_zooms()[:3])
+    spacing = (x, y, z)
     scanner = photons_for(data, spacing, 7.0)
     noise = add_low_dose(data, spacing, 0.25, np.random.default_rng(0), scanner) - data
     tissue = (data > -200) & (data < 300)
