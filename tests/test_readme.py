@@ -68,6 +68,7 @@ def place(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # 27 processes, each of which imports torch
 @pytest.mark.parametrize("page", PAGES)
 def test_the_commands_of_the_page_run(page: str, place: Path, general: Path) -> None:
     lines = commands(page)
