@@ -81,7 +81,7 @@ def score_scan(
     """
     span, inside = data_range(clean), foreground_mask(clean, modality)
     detail = gaussian_filter(clean, _FINE) - gaussian_filter(clean, _COARSE)
-    around = binary_dilation(inside, iterations=_BOTH_SIDES)
+    around = np.asarray(binary_dilation(inside, iterations=_BOTH_SIDES), dtype=bool)
     scores = {}
     for method, image in {NOISY: noisy, **results}.items():
         removed = (noisy - clean) if method == NOISY else (noisy - image)

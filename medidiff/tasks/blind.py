@@ -140,7 +140,7 @@ class _Search:
 
     def update(self, parts: list[Moments]) -> bool:
         """Take one round's moments in; true when another round would change little."""
-        recoloured = self._update_correlation(sum(p.lags for p in parts))
+        recoloured = self._update_correlation(np.sum([p.lags for p in parts], axis=0))
         if recoloured > _COLOURED:
             self._previous, self.standard_error = None, _UNDER_WRONG_COLOUR
             return False  # the level waits for the correlation

@@ -59,9 +59,9 @@ def choose_blocks(noisy: Bool[np.ndarray, "x y z"], most: int = MOST_BLOCKS) -> 
     sums = np.pad(noisy.astype(np.int64), ((1, 0), (1, 0), (1, 0))).cumsum(0).cumsum(1).cumsum(2)
     starts = np.array(list(itertools.product(*[_starts(n, k) for n, k in zip(noisy.shape, shape, strict=True)])))
     corners = itertools.product((0, 1), repeat=3)
-    filled = sum((1 if sum(c) % 2 else -1) * sums[tuple((starts + np.array(c) * shape).T)] for c in corners) / np.prod(
-        shape
-    )  # inclusion and exclusion of the eight corners
+    # inclusion and exclusion of the eight corners
+    counted = [(1 if sum(c) % 2 else -1) * sums[tuple((starts + np.array(c) * shape).T)] for c in corners]
+    filled = np.sum(counted, axis=0) / np.prod(shape)
     keep = filled >= min(_LEAST_MEASURED, 0.999 * filled.max()) if filled.max() > 0 else filled > 0
     starts, filled = starts[keep], filled[keep]
     count = min(most, max(1, noisy.size // (_SHARE * int(np.prod(shape)))), len(starts))

@@ -67,7 +67,7 @@ def lung_cm3(volume: Volume) -> float:
     step = [max(1, round(2.0 / s)) for s in volume.spacing_mm]  # 2 mm are fine enough
     data = volume.data[:: step[0], :: step[1], :: step[2]]
     body = _largest(binary_closing(data > _BODY_HU))
-    inside = np.stack([binary_fill_holes(body[..., k]) for k in range(body.shape[2])], axis=2)
+    inside = np.stack([np.asarray(binary_fill_holes(body[..., k])) for k in range(body.shape[2])], axis=2)
     lungs = _largest(binary_erosion(inside & (data > _LUNG_HU[0]) & (data < _LUNG_HU[1])))
     voxel_mm3 = float(np.prod([s * k for s, k in zip(volume.spacing_mm, step, strict=True)]))
     return int(lungs.sum()) * voxel_mm3 / 1000
@@ -75,7 +75,7 @@ def lung_cm3(volume: Volume) -> float:
 
 def _largest(mask: np.ndarray) -> np.ndarray:
     """The largest connected part; nothing of nothing."""
-    parts, found = label(mask)
+    parts, found = label(mask)  # type: ignore[misc]
     return parts == 1 + int(np.argmax(np.bincount(parts.ravel())[1:])) if found else np.zeros_like(mask)
 
 
