@@ -124,7 +124,7 @@ def test_the_page_is_what_the_results_make_it() -> None:
 
 
 def test_parts_are_made_anew_and_say_what_is_missing(tmp_path: Path) -> None:
-    page = "a\n<!-- from results: targets -->\nstale figures\n<!-- end -->\nb\n<!-- from results: timing -->\n<!-- end -->\n"
+    page = "a\n<!-- from results: targets -->\nstale\n<!-- end -->\nb\n<!-- from results: timing -->\n<!-- end -->\n"
     text = fill(page, tmp_path)
     assert "Not measured yet: benchmarks/results/denoise.json" in text
     assert "Not measured yet: benchmarks/results/denoise_timing.md" in text
@@ -132,7 +132,7 @@ def test_parts_are_made_anew_and_say_what_is_missing(tmp_path: Path) -> None:
     (tmp_path / "denoise.json").write_text(compact(report))
     (tmp_path / "denoise_timing.md").write_text("# Title\n\nfifty times\n")
     text = fill(page, tmp_path)
-    assert "stale figures" not in text
+    assert "stale" not in text
     assert "known - bm4d at least +0.3 dB, interval above 0 | +0.50 [+0.48, +0.52] dB, n = 3 | HOLDS |" in text
     assert "fifty times" in text
     assert fill(text, tmp_path) == text
