@@ -1,7 +1,7 @@
 """Folders: resume, refusal, one bad file among good ones, nothing half-written. With a task that needs no network."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,9 @@ class Halve:
     def check_settings(self) -> None: ...
 
     def check(self, volume: Volume) -> None: ...
+
+    def for_frames(self, volumes: Iterable[Volume], frames: int, diffusion: bool) -> "Halve":
+        return self
 
     def foresee(self, volume: Volume, missing: Sequence[int] = ()) -> list[str]:
         return []
