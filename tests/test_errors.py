@@ -15,6 +15,7 @@ def test_exit_codes_are_the_documented_ones() -> None:
     expected = {
         "UsageError": 2,
         "NoiseError": 2,
+        "NoNoiseError": 2,
         "ConfigError": 2,
         "InputError": 3,
         "PartialFailure": 4,
