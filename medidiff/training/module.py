@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import lightning
@@ -15,12 +14,11 @@ from medidiff.diffusion.colour import colour, correlations, draw_power, gaussian
 from medidiff.diffusion.losses import NoisyPair, corrupt, corrupt_coloured, denoising_error, log_variance_loss
 from medidiff.diffusion.maps import LevelRange, MapDistribution
 from medidiff.diffusion.preconditioning import Preconditioned
-from medidiff.errors import ConfigError
 from medidiff.nets.embedding import NOISE_CORRELATION, CategoricalSlot, ConditionSlots
 from medidiff.nets.unet import HaarUNet, NetConfig
-from medidiff.prior import Prior
 from medidiff.training.config import TrainingConfig
 from medidiff.training.muon import ConvMuon
+from medidiff.training.start import start_from
 
 VALIDATION_PERCENT = (3.0, 9.0, 15.0)
 """Noise levels of the validation, percent of the intensity range."""
@@ -246,28 +244,6 @@ def _ema_with_warmup(decay: float) -> Any:
             slow.lerp_(fast, 1 - beta)
 
     return average
-
-
-def start_from(denoiser: Preconditioned, path: Path) -> None:
-    """Load a prior's weights into a network that may have a condition more.
-
-    Raises:
-        ConfigError: The prior has another architecture, or other kinds.
-    """
-    prior = Prior.load(path)
-    weights = {name: tensor.float() for name, tensor in prior.weights.items()}
-    try:
-        missing, unknown = denoiser.network.load_state_dict(weights, strict=False)
-    except RuntimeError as error:
-        raise ConfigError(f"start_from {path}: another architecture ({error}).") from error
-    if unknown or any(not name.startswith("embedding.colour.") for name in missing):
-        raise ConfigError(f"start_from {path}: another architecture ({[*unknown, *missing][0]} does not fit).")
-    network: Any = denoiser.network
-    if network.config.slots != prior.card.network.slots:
-        raise ConfigError(
-            f"start_from {path}: its conditions are {prior.card.network.slots}; the run's must be the same."
-        )
-    denoiser.sigma_data.copy_(torch.tensor(prior.card.sigma_data).reshape(denoiser.sigma_data.shape))
 
 
 def network_config(config: TrainingConfig, kinds: tuple[str, ...]) -> NetConfig:

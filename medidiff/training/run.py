@@ -58,9 +58,8 @@ def run_training(config_path: Path, overrides: list[str], hours: float | None = 
     lightning.seed_everything(config.seed, verbose=False)
     data = _data_module(config)
     data.setup()
-    sigma_data = data.sigma_data()
-    module = DenoiserTraining(config, data.kinds, sigma_data)
-    _print_plan(config, data, module, sigma_data)
+    module = DenoiserTraining(config, data.kinds, data.sigma_data())
+    _print_plan(config, data, module)
     if dry_run:
         return output
     config.output.mkdir(parents=True, exist_ok=True)
@@ -160,8 +159,9 @@ def _refuse_other_settings(config: TrainingConfig) -> None:
         raise ConfigError(f"output {config.output}: holds a run with other settings ({shown}). Choose another output.")
 
 
-def _print_plan(config: TrainingConfig, data: PatchDataModule, module: DenoiserTraining, sigma_data: float) -> None:
+def _print_plan(config: TrainingConfig, data: PatchDataModule, module: DenoiserTraining) -> None:
     parameters = sum(p.numel() for p in module.denoiser.parameters())
+    sigma_data = float(module.denoiser.sigma_data.mean())
     limit = f"{config.hours:g} h" if config.hours else "no time limit"
     lines = [
         f"prior {config.name}: {parameters / 1e6:.2f} million parameters, sigma_data {sigma_data:.3f}",

@@ -17,7 +17,8 @@ from medidiff.prior import Prior
 from medidiff.training import module as training_module
 from medidiff.training.config import TrainingConfig
 from medidiff.training.export import make_card
-from medidiff.training.module import DenoiserTraining, start_from
+from medidiff.training.module import DenoiserTraining
+from medidiff.training.start import start_from
 
 ARCHITECTURE: dict[str, Any] = {"widths": (16, 16, 24), "blocks": (1, 1, 1), "embedding": 16}
 """That of `tiny_prior`."""
