@@ -42,7 +42,7 @@ class NoiseEstimate:
         reason: Why that kind, one sentence.
         white: Whether neighbouring noise is uncorrelated.
         warnings: What to know before trusting it.
-        figures: Correlation of neighbours beyond white, kernel widths, cubes used, anatomy left in them.
+        figures: Kernel widths, cubes used, anatomy left in them.
         interval: 95% interval of the level; nan where it is not known.
         level_map: Level voxel by voxel (x, y, z), float32, where it differs across the scan, else None.
         correlation: Of the noise one and two voxels apart along each axis (x1, x2, y1, y2, z1, z2); 0 for white noise.
@@ -178,8 +178,6 @@ def _report(found: _Found, patches: Patches, data: np.ndarray) -> NoiseEstimate:
     if np.isfinite(judged.background) and abs(np.log(judged.background / limit.noise.level)) > 0.1:
         warnings.append(f"background tells a level of {judged.background:.4g}, tissue {limit.noise.level:.4g}.")
     figures: dict[str, float | list[float]] = {
-        # as differences of neighbours have it: those of white noise correlate by -1/2
-        "lag_one_correlation": [correlation[i] - 0.5 for i in (0, 2, 4)],
         "kernel_widths_voxels": list(noise.widths),
         "cubes": len(patches.mean) / patches.overlap,
         "anatomy_over_noise": limit.anatomy,

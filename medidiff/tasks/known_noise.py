@@ -217,14 +217,10 @@ def _is_large_enough(data: np.ndarray) -> bool:
 
 def _figures_of(estimate: NoiseEstimate) -> dict[str, Any]:
     """The estimate's figures by names that explain themselves."""
-    figures = dict(estimate.figures)
-    lags = figures.pop("lag_one_correlation", [])
-    # Neighbouring differences of white noise correlate by -1/2; told is what is above that.
-    above = [lag + 0.5 for lag in lags] if isinstance(lags, list) else []
     return {
         "noise_white": estimate.white,
-        "noise_neighbour_correlation_beyond_white_xyz": above,
-        **{f"noise_{k}": v for k, v in figures.items()},
+        "noise_neighbour_correlation_beyond_white_xyz": list(estimate.correlation[::2]),
+        **{f"noise_{k}": v for k, v in estimate.figures.items()},
     }
 
 
