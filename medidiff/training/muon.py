@@ -17,22 +17,25 @@ def orthogonalise(gradient: Tensor, steps: int = 5, dtype: torch.dtype = torch.f
     Args:
         gradient: (out, in), out <= in or not.
         steps: Newton-Schulz iterations.
-        dtype: Type of the products; bfloat16 is enough and a third of the time where it is fast.
+        dtype: Type of the products and the result; bfloat16 is enough and a third of the time where it is fast.
 
     Source: Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks".
     """
     a, b, c = NEWTON_SCHULZ
-    x = (gradient.float() / (gradient.float().norm() + 1e-7)).to(dtype)
+    x = gradient.to(dtype)
+    x = x / (gradient.float().norm() + 1e-7).to(dtype)
     flipped = x.shape[0] > x.shape[1]
     x = x.T if flipped else x
     for _ in range(steps):
         gram = x @ x.T
-        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)  # a x + (b g + c g^2) x
-    return (x.T if flipped else x).float()
+        factor = torch.addmm(gram, gram, gram, beta=b, alpha=c)
+        factor.diagonal().add_(a)
+        x = factor @ x  # (a + b g + c g^2) x
+    return x.T if flipped else x
 
 
 class ConvMuon(torch.optim.Optimizer):
-    """Muon over convolution kernels, each flattened to (out, in * kernel voxels).
+    """Muon over convolution kernels, each flattened to (out, kernel voxels * in), which is how channels-last lies.
 
     torch.optim.Muon takes matrices only; the rule is the same.
 
@@ -66,8 +69,8 @@ class ConvMuon(torch.optim.Optimizer):
                 if not state:
                     state["momentum"] = torch.zeros_like(kernel)
                 momentum = state["momentum"].lerp_(kernel.grad, 1 - group["momentum"])
-                nesterov = kernel.grad.lerp(momentum, group["momentum"])
-                update = orthogonalise(nesterov.flatten(1), dtype=self.dtype)
-                update = update * (0.2 * max(update.shape) ** 0.5)  # root mean square 0.2, as AdamW's (Liu et al. 2025)
+                rows = kernel.grad.lerp(momentum, group["momentum"]).permute(0, 2, 3, 4, 1)  # Nesterov
+                update = orthogonalise(rows.flatten(1), dtype=self.dtype).reshape(rows.shape).permute(0, 4, 1, 2, 3)
                 kernel.mul_(1 - group["lr"] * group["weight_decay"])
-                kernel.add_(update.reshape(kernel.shape).to(kernel.dtype), alpha=-group["lr"])
+                # root mean square 0.2, as AdamW's (Liu et al. 2025)
+                kernel.add_(update, alpha=-0.2 * group["lr"] * max(rows.shape[0], rows[0].numel()) ** 0.5)

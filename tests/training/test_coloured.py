@@ -50,10 +50,26 @@ def test_start_from_takes_weights_and_sigma_data(tiny_prior: Prior, tmp_path: Pa
         assert torch.equal(network(x, sigma, None, told).mean, tiny_prior.build()(x, sigma).mean)
 
 
+@torch.no_grad()
+def test_a_grown_network_begins_as_the_prior(tiny_prior: Prior, tmp_path: Path) -> None:
+    tiny_prior.save(tmp_path / "tiny.safetensors")
+    grown = fresh(blocks=(2, 3, 2), noise_correlation=True)
+    start_from(grown, tmp_path / "tiny.safetensors")
+    x = torch.randn(1, 1, 16, 16, 16, generator=Generator().manual_seed(0))
+    now, before = grown(x, torch.tensor(0.3)), tiny_prior.build()(x, torch.tensor(0.3))
+    assert torch.equal(now.mean, before.mean)
+    assert torch.equal(now.log_variance, before.log_variance)
+    with pytest.raises(ConfigError, match="another architecture"):  # a smaller one would leave weights out
+        Prior(tiny_prior.card.model_copy(update={"network": grown.network.config}), grown.network.state_dict()).save(
+            tmp_path / "grown.safetensors"
+        )
+        start_from(fresh(noise_correlation=True), tmp_path / "grown.safetensors")
+
+
 def test_start_from_refuses_what_does_not_fit(tiny_prior: Prior, tmp_path: Path) -> None:
     path = tmp_path / "tiny.safetensors"
     tiny_prior.save(path)
-    for other in ({"widths": (16, 16, 32)}, {"blocks": (1, 1, 2)}, {"blocks": (1, 2, 1)}, {"embedding": 24}):
+    for other in ({"widths": (16, 16, 32)}, {"widths": (16, 16), "blocks": (1, 1)}, {"embedding": 24}):
         with pytest.raises(ConfigError, match="another architecture"):
             start_from(fresh(**other), path)
     slots = ConditionSlots(categorical={"kind": CategoricalSlot(values=("t1",))})
