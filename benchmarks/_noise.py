@@ -40,6 +40,7 @@ PHANTOM_CT_HU = 10.0
 """Noise of the phantoms at full dose, median over soft tissue; a real scan has its own."""
 _LEAST_SHARE = 0.1  # of the median level: what is told of voxels where the scanner's floor hides all noise
 _WAVES, _FASTEST = 3, 0.75  # of the varying level: cosines, cycles across the block
+_OTHER_DRAWS = 8  # from which the spectrum of CT noise is told
 _PAD = 8  # coloured noise is made on a larger block, so that it is not periodic
 
 
@@ -194,20 +195,23 @@ def _ct(case: Case, level: float) -> Noisy:
     std_map = low_dose_std(clean, spacing, level, scanner, own_noise=not phantom)
     seen = std_map > 0
     std_map = np.maximum(std_map, _LEAST_SHARE * float(np.median(std_map[seen]))).astype(np.float32)
-    # The correlation that is told is that of the noise itself, where no floor cuts it off.
-    unit = np.where(seen & (data > float(data.min())), (data - clean) / std_map, 0)
+    # What is told of the spectrum comes from other draws than the one to be removed, where no floor cuts them off.
+    spectrum = np.zeros(clean.shape)
+    for i in range(_OTHER_DRAWS):
+        other = add_low_dose(clean, spacing, level, generator(case, f"ct {i}", level), scanner, own_noise=not phantom)
+        unit = np.where(seen & (other > float(other.min())), (other - clean) / std_map, 0)
+        spectrum += np.abs(np.fft.fftn(unit)) ** 2
+    power = (spectrum / spectrum.mean()).astype(np.float32)
     std = float(np.sqrt(np.mean(std_map[seen] ** 2)))
     noisy = _noisy(case, "ct", level, data, std)
-    return replace(noisy, std_map=std_map, correlation=_measured(unit))
+    return replace(noisy, std_map=std_map, power=power, correlation=_near(power))
 
 
-def _measured(unit: np.ndarray) -> tuple[float, ...]:
-    """Correlation one and two voxels apart along each axis."""
-    near = []
-    for axis in range(3):
-        moved = np.moveaxis(unit, axis, 0)
-        near += [float(np.mean(moved[lag:] * moved[:-lag]) / np.mean(unit**2)) for lag in (1, 2)]
-    return tuple(near)
+def _near(power: np.ndarray) -> tuple[float, ...]:
+    """Correlation one and two voxels apart along each axis (x1, x2, y1, y2, z1, z2), of a spectrum on the full grid."""
+    covariance = np.fft.ifftn(power).real
+    x, y, z = covariance[:3, 0, 0], covariance[0, :3, 0], covariance[0, 0, :3]
+    return tuple(float(axis[lag] / covariance[0, 0, 0]) for axis in (x, y, z) for lag in (1, 2))
 
 
 def smooth_field(shape: tuple[int, int, int], rng: np.random.Generator) -> np.ndarray:
