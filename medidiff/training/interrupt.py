@@ -9,6 +9,10 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+import lightning
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 
 @contextmanager
 def stop_on_signal(trainer: Any) -> Iterator[Callable[[], bool]]:
@@ -31,9 +35,24 @@ def stop_on_signal(trainer: Any) -> Iterator[Callable[[], bool]]:
         came.set()
         trainer.should_stop = True
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, handle) for number in _SIGNALS}
+    callback = _Again(handle)
+    trainer.callbacks.append(callback)
     try:
         yield came.is_set
     finally:
+        trainer.callbacks.remove(callback)
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+class _Again(lightning.Callback):
+    """Lightning puts its own handler of SIGTERM first, which ends a run within its step and saves nothing."""
+
+    def __init__(self, handle: Callable[[int, FrameType | None], None]) -> None:
+        self.handle = handle
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """Take both signals back."""
+        for number in _SIGNALS:
+            signal.signal(number, self.handle)

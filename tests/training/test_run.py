@@ -128,7 +128,8 @@ def test_hours_end_a_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")
-def test_ctrl_c_writes_a_checkpoint(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_a_signal_writes_a_checkpoint(tmp_path: Path, number: signal.Signals) -> None:
     config = _config(tmp_path, steps=10**6)
     call = f"run_training(Path({str(config)!r}), [])"
     code = f"from pathlib import Path; from medidiff.training.run import run_training; {call}"
@@ -136,12 +137,12 @@ def test_ctrl_c_writes_a_checkpoint(tmp_path: Path) -> None:
         assert process.stderr is not None
         for line in process.stderr:
             if "step 8 " in line:
-                process.send_signal(signal.SIGINT)
+                process.send_signal(number)
                 break
         rest = process.stderr.read()
         assert process.wait(timeout=120) != 0
     assert Interrupted.__name__ in rest
-    assert (tmp_path / "out" / run.CHECKPOINT).is_file()
+    assert torch.load(tmp_path / "out" / run.CHECKPOINT, weights_only=False)["global_step"] >= 8
 
 
 def test_time_is_counted_over_resumes() -> None:
