@@ -18,6 +18,7 @@ from benchmarks._cases import Case, load_cases
 from benchmarks._methods import PEER_NAMES, Answer, Method, answer, own_methods, peer_method
 from benchmarks._noise import KINDS, LEVELS, SETS, Noisy, corrupt, reference
 from benchmarks._pictures import Gallery
+from benchmarks._rows import peers_of
 from benchmarks._scores import score
 from benchmarks._store import fetch, keep, place
 from benchmarks._tables import to_markdown
@@ -74,6 +75,9 @@ def main() -> int:
         for name, worker in workers.items():
             resting_mib, _ = worker.memory_mib()
             memory[name] = {"resting_mib": resting_mib, "start_seconds": worker.start_seconds}
+    if args.peers_from:
+        rows += peers_of(args.peers_from, rows)
+        facts["peers_from"] = str(args.peers_from)
     facts |= {"total_seconds": time.perf_counter() - started, "missing_in_cache": missing}
     report = {"facts": facts, "memory": memory, "rows": rows}
     text = to_markdown(report)
@@ -201,6 +205,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--cores", type=int, default=2, help="every method is pinned to this many cores")
     add("--limit", type=int, help="cases per set (development)")
     add("--cache", type=Path, help="folder of the peers' outputs: taken from there, or computed and kept there")
+    add("--peers-from", type=Path, help="JSON of an earlier run: the peers' rows that this one lacks, same noisy scans")
     add("--whole-blocks", action="store_true", help="every kind on the blocks of gaussian: for medidiff alone")
     add("--cached-only", action="store_true", help="what the cache lacks is left out instead of computed")
     add("--fill", action="store_true", help="only fill the cache; no figure is computed")

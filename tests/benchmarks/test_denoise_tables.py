@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks._noise import LEVELS
 from benchmarks._pictures import SHOWN, Gallery
+from benchmarks._rows import peers_of
 from benchmarks._summary import BLIND, KNOWN, difference, mean, worst_peer
 from benchmarks._tables import to_markdown
 from benchmarks._targets import targets
@@ -159,3 +160,13 @@ def test_a_peer_that_wins_is_named() -> None:
 def test_every_kind_has_a_level_that_is_shown() -> None:
     assert all(SHOWN[kind] in levels for kind, levels in LEVELS.items())
     assert Gallery().write(Path("nowhere")) == []
+
+
+def test_peers_of_an_earlier_run_come_over_on_the_same_noisy_scans_only(tmp_path: Path) -> None:
+    earlier = [*rows(0.5), row("noisy", "d", 20.0), row("bm4d", "d", 31.0)]
+    path = tmp_path / "earlier.json"
+    path.write_text(compact({"facts": FACTS, "rows": earlier}), encoding="utf-8")
+    now = [row("noisy", "a", 20.0), row(KNOWN, "a", 31.0), row("noisy", "b", 20.1), row(KNOWN, "b", 36.0)]
+    taken = peers_of(path, now)
+    assert [(r["method"], r["case"], r["psnr"]) for r in taken] == [("bm4d", "a", 30.0)]  # b is another noise
+    assert peers_of(path, [*now, row("bm4d", "a", 29.0)]) == []  # measured in this run
