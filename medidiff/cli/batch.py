@@ -69,7 +69,7 @@ class Batch:
     """What became of the scans so far."""
     at_work: list[Job] = field(default_factory=list, init=False)
     """The scan that is worked on; after an error that stopped the run, the one that it happened with."""
-    _ahead: ReadAhead = field(default_factory=lambda: ReadAhead(()), init=False, repr=False)
+    _ahead: ReadAhead = field(init=False, repr=False)
 
     def run(self) -> list[Entry]:
         """Work through the plan.
