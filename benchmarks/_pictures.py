@@ -57,23 +57,24 @@ def draw(title: str, panels: Sequence[tuple[str, np.ndarray]]) -> np.ndarray:
     reference, noisy = panels[-1][1], panels[0][1]
     low, high = (float(v) for v in np.percentile(reference, (0.5, 99.5)))
     reach = max(float(np.std(noisy - reference)) * 3, 1e-9)
-    upper = [_panel(name, (s - low) / max(high - low, 1e-9)) for name, s in panels]
-    lower = [_panel(f"noisy - {name}", 0.5 + (noisy - s) / (2 * reach)) for name, s in panels[1:]]
+    upper = [panel(name, (s - low) / max(high - low, 1e-9)) for name, s in panels]
+    lower = [panel(f"noisy - {name}", 0.5 + (noisy - s) / (2 * reach)) for name, s in panels[1:]]
     lower = [np.full_like(upper[0], 255), *lower]
     rows = [np.concatenate(row, axis=1) for row in (upper, lower)]
-    return np.concatenate([_line(title, rows[0].shape[1]), *rows])
+    return np.concatenate([line(title, rows[0].shape[1]), *rows])
 
 
-def _panel(name: str, values: np.ndarray) -> np.ndarray:
-    """A slice in 0 to 1, enlarged by whole pixels, with its name over it."""
+def panel(name: str, values: np.ndarray, width: int = _WIDTH) -> np.ndarray:
+    """A slice in 0 to 1, enlarged by whole pixels up to `width` of them, with its name over it."""
     image = Image.fromarray((np.clip(values[::-1], 0, 1) * 255).astype(np.uint8))
-    times = max(1, _WIDTH // max(image.size))
+    times = max(1, width // max(image.size))
     image = image.resize((image.width * times, image.height * times), Image.Resampling.NEAREST)
     pixels = np.pad(np.asarray(image), ((0, 2), (0, 2)), constant_values=255)
-    return np.concatenate([_line(name, pixels.shape[1]), pixels])
+    return np.concatenate([line(name, pixels.shape[1]), pixels])
 
 
-def _line(text: str, width: int) -> np.ndarray:
+def line(text: str, width: int) -> np.ndarray:
+    """One line of text, black on white."""
     canvas = Image.new("L", (width, _TITLE), 255)
     ImageDraw.Draw(canvas).text((2, 1), text, fill=0, font=ImageFont.load_default(10))
     return np.asarray(canvas)

@@ -1,4 +1,4 @@
-"""The benchmark's noise: the level it says, the same bits every time, the shape it says; its lesions and scores."""
+"""The benchmark's noise: the level it says, the same bits every time, the shape it says; its scores."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +12,6 @@ from benchmarks._methods import Answer, peer_method
 from benchmarks._noise import Noisy, corrupt, reference, smooth_field, unit_coloured
 from benchmarks._scores import score_ct, tissues
 from benchmarks._store import fetch, keep, place
-from benchmarks.lesions import PERCENT, Planted, ball, noisy_of, plant, recovery, with_lesions
 from medidiff.volume import Volume
 
 
@@ -109,23 +108,3 @@ def test_ct_bias_is_the_mean_error_of_each_uniform_tissue() -> None:
     assert bias["soft"] == pytest.approx(2)
     assert bias["fat"] == pytest.approx(-1)
     assert np.isnan(bias["lung"])
-
-
-def test_recovery_of_a_lesion_is_what_is_left_of_it() -> None:
-    box = (slice(0, 10),) * 3
-    lesion = Planted(4, 2.0, -1, box, ball(4, np.array([4.7, 4.2, 4.5])))  # type: ignore[arg-type]
-    assert recovery(7 + 0.3 * lesion.template, lesion) == pytest.approx(0.3)
-    assert lesion.template.sum() == pytest.approx(4 / 3 * np.pi * 2**3, rel=0.1)
-
-
-def test_lesions_are_put_in_before_the_noise_and_apart() -> None:
-    case = reference(ramp(low=500), "lesions")
-    planted = plant(case, 0)
-    assert len(planted) == 4 * 4 * 2
-    change = (with_lesions(case, planted).data - case.clean.data) / case.noise_std(PERCENT)
-    for lesion in planted:
-        assert recovery(change[lesion.box], lesion) == pytest.approx(lesion.sign * lesion.contrast, rel=1e-3)
-    assert len({(p.size, p.contrast) for p in planted}) == 12
-    noise = noisy_of(case, planted).volume.data - with_lesions(case, planted).data
-    assert noise.std() == pytest.approx(case.noise_std(PERCENT), rel=0.02)
-    assert not np.array_equal([p.sign for p in plant(case, 1)], [p.sign for p in planted])
