@@ -34,8 +34,8 @@ def bins(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
             continue
         means = {m: float(np.mean([r[m] for r in here])) for m in ("noisy", THEIRS, OURS, BLIND) if m in here[0]}
         cases = sorted({r["case"] for r in here})
-        of_cases = [[float(np.mean([r[m] for r in here if r["case"] == c])) for c in cases] for m in (OURS, THEIRS)]
-        interval = paired_t(*of_cases) if len(cases) > 1 else None
+        ours, theirs = ([float(np.mean([r[m] for r in here if r["case"] == c])) for c in cases] for m in (OURS, THEIRS))
+        interval = paired_t(ours, theirs) if len(cases) > 1 else None
         found.append(
             {
                 "size": size,

@@ -96,6 +96,6 @@ def recovery(change: np.ndarray, lesion: Planted) -> float:
         lesion: Its template, and with it the voxels that count: it and `_NEAR` voxels around.
     """
     cube = ndimage.generate_binary_structure(3, 3)
-    near = ndimage.binary_dilation(lesion.template > 0, cube, iterations=_NEAR)
+    near: np.ndarray = ndimage.binary_dilation(lesion.template > 0, cube, iterations=_NEAR)
     t = lesion.template[near] - lesion.template[near].mean()
     return float(np.dot(t, change[near]) / np.dot(t, t))

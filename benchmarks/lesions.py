@@ -84,7 +84,7 @@ def main() -> int:
 
 
 def scans(args: argparse.Namespace) -> Iterator[Scan]:
-    """Noisy scans with lesions, pass after pass over all cases, until every bin has lesions at `--each` places."""
+    """Noisy scans with lesions, pass after pass over all cases, until every bin has `--each` lesions."""
     cases = [c for split in args.split for s in args.sets for c in load_cases(s, split, args.limit)]
     cases = [reference(c, "lesions") for c in cases]
     counts = dict.fromkeys(BINS, 0)
@@ -94,7 +94,7 @@ def scans(args: argparse.Namespace) -> Iterator[Scan]:
         for case in cases:
             planted = plant(case, turn)
             for lesion in planted:
-                counts[lesion.size, lesion.contrast] += 1
+                counts[lesion.size, lesion.contrast] += 2  # it and its opposite
             for twin, here in enumerate((planted, opposite(planted))):
                 yield Scan(case, turn, twin, here, noisy_of(case, here, args.percent, turn))
 
@@ -135,7 +135,7 @@ def parse_arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--split", nargs="+", choices=("val", "holdout"), default=["val"], help="holdout: once, for publication")
     add("--sets", nargs="+", choices=SETS, default=list(SETS), help="where lesions are put")
-    add("--each", type=int, default=ENOUGH, help="places a bin, each with a bright and a dark lesion")
+    add("--each", type=int, default=ENOUGH, help="lesions a bin, half of them the other half's opposites")
     add("--percent", type=float, default=PERCENT, help="noise level in percent of the reference's range")
     add("--limit", type=int, help="cases per set (development)")
     add("--prior", default="general", help="a shipped prior's name or a .safetensors file")
