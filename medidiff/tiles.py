@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,7 +19,8 @@ class Grid:
     """How the network's grid lies on a scan.
 
     Args:
-        shift: Voxels by which each axis begins earlier; the scan's first voxels are repeated there.
+        shift: Voxels by which each axis begins earlier; the scan's first voxels are repeated there. Where the axis
+            would then be padded to a longer grid, as many of its last voxels are left out instead: see `covered`.
         flips: Axes (2, 3, 4) that are turned round before the shift.
     """
 
@@ -94,7 +96,7 @@ class Cut:
         for axis, (span, n, by) in enumerate(zip(spans, shape, grid.shift, strict=True), start=2):
             first, last = max(0, span.start - by), span.stop - by
             place.append(slice(n - last, n - first) if axis in grid.flips else slice(first, last))
-        self.place = (..., *place)
+        self.place: tuple[Any, ...] = (..., *place)
 
     def take(self, x: Tensor) -> Tensor:
         """The tile's part of the scan, turned and shifted as the grid lies."""
@@ -115,10 +117,21 @@ class Cut:
         return self.back((x[:, None, None] * y[:, None] * z)[None, None])[0, 0]
 
 
-def on_grid(shape: Sequence[int], grid: Grid) -> tuple[int, int, int]:
-    """The shape that a scan has on a grid."""
-    x, y, z = (n + by for n, by in zip(shape, grid.shift, strict=True))
+def on_grid(shape: Sequence[int], grid: Grid, alignment: int) -> tuple[int, int, int]:
+    """The shape that a scan has on a grid: padded, it is no longer than the scan padded as it lies.
+
+    A shifted scan of 56^3 would be padded to 64^3, for half as much work again; cut to 56^3, it leaves out one face an
+    axis.
+    """
+    x, y, z = (min(n + by, n + -n % alignment) for n, by in zip(shape, grid.shift, strict=True))
     return x, y, z
 
 
-__all__ = ["AS_IT_LIES", "BLEND", "Cut", "Grid", "Span", "cut_up", "on_grid", "spans_along"]
+def covered(shape: Sequence[int], grid: Grid, alignment: int) -> tuple[slice, slice, slice]:
+    """The voxels of a scan that lie on a grid: all but the last of a shifted axis that was cut."""
+    whole = [Span(0, n, n, 0) for n in on_grid(shape, grid, alignment)]
+    x, y, z = Cut(whole, shape, grid).place[1:]
+    return x, y, z
+
+
+__all__ = ["AS_IT_LIES", "BLEND", "Cut", "Grid", "Span", "covered", "cut_up", "on_grid", "spans_along"]

@@ -72,7 +72,7 @@ class TiledDenoiser:
             MemoryLimitError: Not even the smallest tile fits.
         """
         sigma = torch.as_tensor(sigma, dtype=torch.float32)
-        shape = on_grid(x.shape[2:], grid)
+        shape = on_grid(x.shape[2:], grid, self.denoiser.alignment)
         varying = _is_map(sigma)
         key = (x.shape[0], varying, *shape)
         if key not in self._chosen:
@@ -84,6 +84,7 @@ class TiledDenoiser:
             sigma,
             tile=self.tile,
             margin=self.margin,
+            alignment=self.denoiser.alignment,
             spacing_mm=spacing_mm,
             cond=cond,
             grid=grid,
@@ -139,9 +140,10 @@ def denoise_tiled(
         share: What the estimate is multiplied by.
 
     Returns:
-        Mean and log variance of the whole scan, on the scan's own grid; or `into`.
+        Mean and log variance of the whole scan, on the scan's own grid; or `into`. Voxels that a shifted grid leaves
+        out (`tiles.covered`) get nothing added.
     """
-    tiles = cut_up(on_grid(x.shape[2:], grid), tile, margin, alignment)
+    tiles = cut_up(on_grid(x.shape[2:], grid, alignment), tile, margin, alignment)
     if len(tiles) == 1 and into is None and grid == AS_IT_LIES and share == 1:
         return denoise(x, sigma, spacing_mm, cond)
     into = into or Denoised(torch.zeros_like(x, dtype=torch.float32), torch.zeros_like(x, dtype=torch.float32))

@@ -11,7 +11,9 @@ from medidiff.errors import MemoryLimitError
 from medidiff.nets.unet import NetConfig
 from medidiff.phantoms import head_phantom
 from medidiff.prior import Prior, list_priors
+from medidiff.prior.denoiser import pad_far
 from medidiff.prior.files import PACKAGED
+from medidiff.tiles import covered, on_grid
 from medidiff.tiling import Grid, TiledDenoiser, bytes_per_voxel, choose_tile, count_tiles, denoise_tiled
 
 
@@ -45,8 +47,25 @@ def test_a_turned_grid_gives_the_scan_back(grid: Grid, tile: tuple[int, int, int
     into = Denoised(torch.ones_like(x), torch.zeros_like(x))
     out = denoise_tiled(identity, x, level, tile=tile, grid=grid, into=into, share=0.5)
     assert out.mean is into.mean
-    torch.testing.assert_close(out.mean, 1 + x / 2, atol=5e-6, rtol=0)
-    torch.testing.assert_close(out.log_variance, level / 2, atol=5e-6, rtol=0)
+    seen = torch.zeros_like(x)
+    seen[(..., *covered(x.shape[2:], grid, 8))] = 1
+    assert (seen == 0).sum() == (45 * 41 if grid.shift[0] else 0)  # the axis of 80 is full: shifted, it loses a voxel
+    torch.testing.assert_close(out.mean, 1 + seen * x / 2, atol=5e-6, rtol=0)
+    torch.testing.assert_close(out.log_variance, seen * level / 2, atol=5e-6, rtol=0)
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+@pytest.mark.parametrize("shape", [(56, 72, 8), (57, 55, 1), (1, 6, 16)])
+def test_a_shifted_pass_is_no_larger_than_the_first(grid: Grid, shape: tuple[int, int, int]) -> None:
+    sizes: set[torch.Size] = set()
+
+    def remember(x, sigma, spacing_mm=None, cond=None) -> Denoised:
+        sizes.add(pad_far(x, 8).shape)
+        return Denoised(x, x)
+
+    for one in (Grid(), grid):
+        denoise_tiled(remember, scan(*shape), torch.tensor(0.1), tile=(99, 99, 99), grid=one)
+    assert len(sizes) == 1
 
 
 @pytest.mark.parametrize("grid", GRIDS)
@@ -58,9 +77,11 @@ def test_a_turned_grid_is_a_turned_scan(tiny_prior: Prior, grid: Grid) -> None:
         for axis, by in enumerate(grid.shift, start=2):
             image = torch.cat([image.narrow(axis, 0, by), image], dim=axis)
         turned.append(image)
-    whole = denoise(*turned).mean[(..., *(slice(by, None) for by in grid.shift))].flip(grid.flips)
+    kept = (..., *(slice(0, n) for n in on_grid(x.shape[2:], grid, 8)))
+    whole = denoise(*(image[kept] for image in turned)).mean
+    whole = whole[(..., *(slice(by, None) for by in grid.shift))].flip(grid.flips)
     out = denoise_tiled(denoise, x, sigma, tile=(99, 99, 99), grid=grid)
-    assert torch.equal(out.mean, whole)
+    assert torch.equal(out.mean[(..., *covered(x.shape[2:], grid, 8))], whole)
 
 
 def test_tiles_lie_on_the_scans_own_grid() -> None:
