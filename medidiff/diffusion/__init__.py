@@ -9,7 +9,14 @@ from medidiff.diffusion.fusion import (
 )
 from medidiff.diffusion.gaussian import GaussianDenoiser, wiener_denoise, wiener_error
 from medidiff.diffusion.guidance import guided
-from medidiff.diffusion.losses import NoisyPair, corrupt, corrupt_coloured, denoising_error, log_variance_loss
+from medidiff.diffusion.losses import (
+    NoisyPair,
+    corrupt,
+    corrupt_coloured,
+    denoising_error,
+    expected_error,
+    log_variance_loss,
+)
 from medidiff.diffusion.maps import LevelRange, MapDistribution
 from medidiff.diffusion.noise_shape import NoiseShape, noise_shape
 from medidiff.diffusion.preconditioning import Coefficients, Denoised, Preconditioned, coefficients, loss_weight
@@ -46,6 +53,7 @@ __all__ = [
     "distortion",
     "distortion_db",
     "draw_power",
+    "expected_error",
     "fill_unobserved",
     "fuse",
     "fuse_coloured",

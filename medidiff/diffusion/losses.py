@@ -10,6 +10,9 @@ from torch import Tensor
 
 from medidiff.diffusion.preconditioning import Denoised, loss_weight
 
+_RELATIVE = (0.1, 4.0)
+"""Limits of the expected error of a patch: one weighs at most ten times, and at least a quarter, of what it would."""
+
 
 class NoisyPair(NamedTuple):
     """A training input made from a target that may be noisy itself.
@@ -83,6 +86,22 @@ def denoising_error(denoised: Tensor, pair: NoisyPair, target: Tensor, sigma_dat
         removed = torch.fft.rfftn(pair.y - denoised, dim=(-3, -2, -1))
         prediction = denoised + torch.fft.irfftn(pair.kept * removed, s=tuple(pair.y.shape[-3:]), dim=(-3, -2, -1))
     return loss_weight(pair.level, sigma_data) * (prediction - target) ** 2
+
+
+def expected_error(denoised: Denoised, level: Tensor, u: Tensor, sigma_data: Tensor) -> Float[Tensor, "b 1 1 1 1"]:
+    """Weighted error that the denoiser expects of itself in each patch, relative to that of its level, 1/10 to 4.
+
+    Divided by it, every patch counts alike, flat or full of detail, as in a mean of decibels. It depends on y alone,
+    and a weight that does so leaves the posterior mean where the minimum of the squared error is.
+
+    Args:
+        denoised: Output of the denoiser for y.
+        level: Its total noise, as in `NoisyPair`.
+        u: ln of the weighted error expected at that level, broadcastable to `denoised`.
+        sigma_data: Standard deviation of the clean data.
+    """
+    relative = torch.exp(denoised.log_variance - u) * loss_weight(level, sigma_data)
+    return relative.detach().mean(dim=(1, 2, 3, 4), keepdim=True).clamp(*_RELATIVE)
 
 
 def log_variance_loss(denoised: Denoised, target: Tensor, clean: Float[Tensor, "b 1 1 1 1"]) -> Tensor:

@@ -11,7 +11,14 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from medidiff.diffusion.colour import colour, correlations, draw_power, gaussian_power
-from medidiff.diffusion.losses import NoisyPair, corrupt, corrupt_coloured, denoising_error, log_variance_loss
+from medidiff.diffusion.losses import (
+    NoisyPair,
+    corrupt,
+    corrupt_coloured,
+    denoising_error,
+    expected_error,
+    log_variance_loss,
+)
 from medidiff.diffusion.maps import LevelRange, MapDistribution
 from medidiff.diffusion.preconditioning import Preconditioned
 from medidiff.nets.embedding import NOISE_CORRELATION, CategoricalSlot, ConditionSlots
@@ -117,7 +124,8 @@ class DenoiserTraining(lightning.LightningModule):
         )
         clean = (tau == 0).to(target)
         u = self.level_weight(total.float()) + self.colour_weight(correlation)[:, :, None, None, None]
-        reweighted = (error * torch.exp(-u.detach())).mean()
+        relative = expected_error(denoised, total, u, self.denoiser.sigma_data)
+        reweighted = (error * torch.exp(-u.detach()) / relative).mean()
         learn_u = ((error.detach() * torch.exp(-u) + u) * clean).mean()
         loss = reweighted + learn_u + 0.1 * log_variance_loss(denoised, target, clean)
         self.log("train/error", error.detach().mean(), prog_bar=True)

@@ -12,6 +12,7 @@ from medidiff.diffusion import (
     corrupt,
     corrupt_coloured,
     denoising_error,
+    expected_error,
     gaussian_power,
     log_variance_loss,
     loss_weight,
@@ -176,3 +177,19 @@ def test_clean_targets_need_no_split_and_may_have_a_map() -> None:
     assert isinstance(pair, NoisyPair)
     assert pair.kept is None
     torch.testing.assert_close(pair.y, target + level * noise)
+
+
+@pytest.mark.parametrize(("factor", "expected"), [(2.0, 2.0), (0.001, 0.1), (50.0, 4.0)])
+def test_expected_error_is_relative_to_the_level_and_carries_no_gradient(factor: float, expected: float) -> None:
+    level = torch.tensor([0.1, 0.5]).reshape(2, 1, 1, 1, 1)
+    sigma_data, u = torch.full((1, 1, 1, 1, 1), 0.5), torch.tensor([-2.0, -1.0]).reshape(2, 1, 1, 1, 1)
+    own = torch.log(factor * torch.exp(u) / loss_weight(level, sigma_data)).expand(2, 1, 4, 4, 4)
+    denoised = Denoised(torch.zeros(2, 1, 4, 4, 4), own.clone().requires_grad_())
+    found = expected_error(denoised, level, u, sigma_data)
+    assert found.shape == (2, 1, 1, 1, 1)
+    assert not found.requires_grad
+    torch.testing.assert_close(found.flatten(), torch.full((2,), expected))
+    half = torch.cat([own[:1, :, :2], own[:1, :, 2:] + torch.log(torch.tensor(2.0))], dim=2)  # the mean of a patch
+    if factor == 2:
+        whole = expected_error(Denoised(denoised.mean[:1], half), level[:1], u[:1], sigma_data)
+        torch.testing.assert_close(whole.flatten(), torch.tensor([3.0]))
