@@ -13,7 +13,7 @@ from medidiff.noise.background import background_of, variance_of_magnitude
 from medidiff.noise.kind import Judged, judge_kind, magnitude_limit
 from medidiff.noise.level import FlatLimit, flat_limit
 from medidiff.noise.level_map import Field, fit_field
-from medidiff.noise.patches import FEWEST_PATCHES, Patches, gather_patches, spectra
+from medidiff.noise.patches import FEWEST_PATCHES, MOST_PATCHES, Patches, gather_patches, spectra
 from medidiff.noise.rounding import rounding_step
 
 Kind = Literal["gaussian", "rician", "chi"]
@@ -28,6 +28,10 @@ _TRUSTED = 0.25  # half of the interval, relative to the level
 _MOSTLY_ANATOMY = 0.5  # anatomy over noise in the flattest cubes
 _BLURRED_EVERYWHERE = 0.4  # voxels: kernels as wide along all axes leave no direction in which noise shows alone
 _SETTLED = 0.03
+# Cubes that tell the correlation as well as all do: on 72 phantoms (seeds 70000 on, 56^3, 3, 9 and 15%) white noise is
+# told as white in all, kernels of 0.45, 0.6 and 0.8 voxels within 0.015, 0.008 and 0.008 in the mean, with all of them
+# 0.015, 0.007 and 0.007; in 20 ms for 67.
+_PATCHES_TOLD = 6_000
 _COARSE = 2.5  # levels in a rounding step: with more, rounding hides most of the noise
 
 
@@ -68,6 +72,8 @@ def estimate_noise(
     kind: Literal["auto", "gaussian", "rician", "chi"] = "auto",
     where: Bool[np.ndarray, "x y z"] | None = None,
     coils: int | None = None,
+    *,
+    told: bool = False,
 ) -> NoiseEstimate:
     """Estimate the noise of a scan from the scan alone; background is used where there is some, and not needed.
 
@@ -81,13 +87,15 @@ def estimate_noise(
         kind: Kind of noise; auto decides.
         where: True for the voxels to judge by; None: all.
         coils: Coils of chi noise, where it is known.
+        told: Somebody told the level, so that only the correlation counts: fewer cubes are looked at, and not whether
+            the level differs across the scan, in a third of the time.
 
     Raises:
         NoNoiseError: The scan has no noise that can be measured (rounded away, or free of noise).
         NoiseError: The scan is too small, or too little of it is left.
     """
     data = np.asarray(scan, dtype=np.float32)
-    patches = gather_patches(data, where)
+    patches = gather_patches(data, where, _PATCHES_TOLD if told else MOST_PATCHES)
     if len(patches.mean) < FEWEST_PATCHES * patches.overlap:
         independent = round(len(patches.mean) / patches.overlap)
         raise NoiseError(
@@ -102,8 +110,9 @@ def estimate_noise(
             "no noise can be measured in this scan (it is rounded away, or there is none). Give --noise-std."
         )
     found = _Found(judged, limit, None)
-    found = _with_place(found, patches, power, data.shape)
-    return _report(found, patches, data)
+    if not told:
+        found = _with_place(found, patches, power, data.shape)
+    return _report(found, patches, data, told)
 
 
 class _Found(NamedTuple):
@@ -148,7 +157,7 @@ def _with_place(found: _Found, patches: Patches, power: np.ndarray, shape: tuple
     return found._replace(limit=limit, place=place)
 
 
-def _report(found: _Found, patches: Patches, data: np.ndarray) -> NoiseEstimate:
+def _report(found: _Found, patches: Patches, data: np.ndarray, told: bool) -> NoiseEstimate:
     """What was found, with its interval and whether to believe it."""
     judged, limit, place = found
     noise, warnings = limit.noise, []
@@ -181,8 +190,9 @@ def _report(found: _Found, patches: Patches, data: np.ndarray) -> NoiseEstimate:
         "kernel_widths_voxels": list(noise.widths),
         "cubes": len(patches.mean) / patches.overlap,
         "anatomy_over_noise": limit.anatomy,
-        "span_of_levels": 1.0 if place is None else place.span,
     }
+    if not told:
+        figures["span_of_levels"] = 1.0 if place is None else place.span
     kind: Kind = "gaussian" if judged.coils == 0 else "rician" if judged.coils == 1 else "chi"
     estimate = NoiseEstimate(level, kind, judged.reason, white, warnings, figures,
                              (level * float(np.exp(-half)), level * float(np.exp(half + judged.doubt))),

@@ -19,7 +19,7 @@ _INDEX = np.indices((SIDE, SIDE, SIDE)).reshape(3, SIZE)
 ORDER = _INDEX.sum(axis=0)  # of a coefficient (i, j, k): i + j + k
 # Anatomy that is smooth over a cube lies in the low orders; noise that is white lies in all of them alike.
 LOW, HIGH = (ORDER > 0) & (ORDER < 3), ORDER >= 3
-_MOST_PATCHES = 30_000  # overlapping ones; the level's sampling error is far below one percent with so many
+MOST_PATCHES = 30_000  # overlapping ones; the level's sampling error is far below one percent with so many
 FEWEST_PATCHES = 40  # of 64 voxels that do not overlap: a sampling error of some 5%
 _MOST_REPEATED = 4  # of the 64 voxels may have the scan's lowest value (a few zeros of a magnitude in whole numbers)
 _BLANK_SHARE = 0.01
@@ -48,12 +48,15 @@ class Patches(NamedTuple):
         return Patches(self.values[chosen], self.mean[chosen], self.centre[chosen], self.overlap)
 
 
-def gather_patches(data: Float[np.ndarray, "x y z"], where: Bool[np.ndarray, "x y z"] | None = None) -> Patches:
+def gather_patches(
+    data: Float[np.ndarray, "x y z"], where: Bool[np.ndarray, "x y z"] | None = None, most: int = MOST_PATCHES
+) -> Patches:
     """The cubes to measure noise in: none that touches a blank background, a clipped one, or voxels left out.
 
     Args:
         data: The scan, float32, at least 4 voxels along each axis.
         where: True for the voxels to judge by; None: all.
+        most: How many to take, overlapping ones counted.
 
     Raises:
         NoNoiseError: Neighbouring voxels are equal wherever one looks.
@@ -68,17 +71,17 @@ def gather_patches(data: Float[np.ndarray, "x y z"], where: Bool[np.ndarray, "x 
     blank = float(np.count_nonzero(data == lowest)) / data.size >= _BLANK_SHARE
     if blank or where is not None:  # candidates are thinned after the useless ones are gone
         outside = data == lowest if blank else np.zeros(data.shape, dtype=bool)
-        strides = _strides(data.shape, 8 * _MOST_PATCHES)
+        strides = _strides(data.shape, 8 * most)
         many = _windows(outside, strides).sum(axis=(3, 4, 5), dtype=np.uint8)
         good = many <= _MOST_REPEATED
         if where is not None:
             good &= _windows(where, strides).all(axis=(3, 4, 5))
     else:
-        strides = _strides(data.shape, _MOST_PATCHES)
+        strides = _strides(data.shape, most)
         good = np.ones(_windows(data, strides).shape[:3], dtype=bool)
     corner = np.argwhere(good)
-    if len(corner) > _MOST_PATCHES:
-        corner = corner[np.sort(np.random.default_rng(0).choice(len(corner), _MOST_PATCHES, replace=False))]
+    if len(corner) > most:
+        corner = corner[np.sort(np.random.default_rng(0).choice(len(corner), most, replace=False))]
     values = _windows(data, strides)[tuple(corner.T)].reshape(-1, SIZE)
     covered = math.prod(max(1.0, SIDE / s) for s in strides) * len(corner) / max(1, np.count_nonzero(good))
     alike = (values[:, SIDE**2 :] == values[:, : -(SIDE**2)]).mean(axis=1)  # saturated, or filled with another constant
@@ -127,4 +130,15 @@ def spectra(values: Float[np.ndarray, "n 64"]) -> Float[np.ndarray, "n 64"]:
     return np.square(c.reshape(-1, SIZE))
 
 
-__all__ = ["COSINES", "FEWEST_PATCHES", "HIGH", "LOW", "ORDER", "SIDE", "Patches", "gather_patches", "spectra"]
+__all__ = [
+    "COSINES",
+    "FEWEST_PATCHES",
+    "HIGH",
+    "LOW",
+    "MOST_PATCHES",
+    "ORDER",
+    "SIDE",
+    "Patches",
+    "gather_patches",
+    "spectra",
+]

@@ -187,7 +187,7 @@ def _given(volume: Volume, data: np.ndarray, told: Told, where: np.ndarray | Non
     correlation = WHITE
     if told.correlated != "no" and _is_large_enough(data):
         try:
-            estimate = estimate_noise(data, kind, where, told.coils)  # type: ignore[arg-type]
+            estimate = estimate_noise(data, kind, where, told.coils, told=True)  # type: ignore[arg-type]
         except NoiseError:  # too little noise to measure how it is correlated: it is taken as white
             pass
         else:

@@ -172,3 +172,14 @@ def test_whole_numbers_are_no_obstacle(clean: np.ndarray, step: float) -> None:
         expected = 3.7 * float(np.hypot(level, step / np.sqrt(12)))
         assert estimate.level == pytest.approx(expected, rel=0.08)
         assert estimate.trusted
+
+
+def test_where_the_level_is_told_fewer_cubes_tell_the_correlation(clean: np.ndarray) -> None:
+    std = 0.09 * float(np.ptp(clean))
+    white = (clean + std * np.random.default_rng(3).standard_normal(clean.shape)).astype(np.float32)
+    blurred = add_correlated(clean, std, np.random.default_rng(3), GaussianKernel((0.7, 0.7, 0.0)))
+    for scan in (white, blurred):
+        all_of_them, few = estimate_noise(scan, "gaussian"), estimate_noise(scan, "gaussian", told=True)
+        assert few.white == all_of_them.white == (scan is white)
+        assert "span_of_levels" not in few.figures
+        np.testing.assert_allclose(few.correlation, all_of_them.correlation, atol=0.06)
