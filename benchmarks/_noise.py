@@ -11,7 +11,7 @@ import torch
 
 from benchmarks._cases import SEED, Case, crop
 from medidiff.diffusion.colour import colour, correlations, gaussian_power
-from medidiff.noise import add_low_dose, low_dose_std, photons_for
+from medidiff.noise import CtScanner, add_low_dose, low_dose_std, photons_for
 from medidiff.volume import Volume
 
 KINDS = ("gaussian", "rician", "correlated", "varying", "ct")
@@ -190,7 +190,10 @@ def _ct(case: Case, level: float) -> Noisy:
 
     clean, spacing = case.clean.data, case.clean.spacing_mm
     phantom = case.set_name in PHANTOMS
-    scanner = photons_for(clean, spacing, PHANTOM_CT_HU if phantom else own_level(case))
+    # A phantom's voxels are so large that its noise takes few photons: electronic noise of a usual scanner's five would
+    # drown them.
+    kind = CtScanner(electronic_std=0.0) if phantom else CtScanner()
+    scanner = photons_for(clean, spacing, PHANTOM_CT_HU if phantom else own_level(case), kind)
     data = add_low_dose(clean, spacing, level, generator(case, "ct", level), scanner, own_noise=not phantom)
     std_map = low_dose_std(clean, spacing, level, scanner, own_noise=not phantom)
     seen = std_map > 0

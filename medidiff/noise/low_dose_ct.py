@@ -7,6 +7,10 @@ Only p_low - p is filtered, projected back and added: the scan itself is not res
 that has the noise of its own dose already gets what is missing at the fraction a of it: counts whose mean is
 a I0 e^-p, with the variance a (1 - a) I0 e^-p + (1 - a^2) s_e^2 (Yu et al. 2012).
 
+The logarithm of few counts is too large in the mean, by about variance / (2 mean^2). Scanners correct that before they
+reconstruct, and here its expectation is taken off: without it soft tissue behind 50 counts a ray is 1 to 4 HU too
+bright, which no filter of the image can know.
+
 Left out: beam hardening, scatter, the bowtie filter, tube current modulation, and the noise that neighbouring slices of
 a spiral scan share.
 """
@@ -110,6 +114,7 @@ def add_low_dose(
         electronic = scanner.electronic_std * math.sqrt(many * (1 - dose**2 if own_noise else 1))
         counts = mean + (rng.poisson(spread) - spread) + electronic * rng.standard_normal(p.shape)
         error = np.log(mean / np.maximum(counts, 1.0))  # p_low - p, since mean is a I0 e^-p
+        error -= _expected(mean, 1 - dose if own_noise else 1.0, electronic)
         noise[:, :, slices] += _image(beam.back(view, beam.filter(error)), noise.shape)
     noise *= 1000 / scanner.mu_water_per_cm
     floor = _floor(hu, scanner)
@@ -191,6 +196,18 @@ def photons_for(
         last = now
         scanner = replace(scanner, photons=float(np.clip(math.exp(now[0] - now[1] / slope), 10, 1e12)))
     return scanner
+
+
+def _expected(mean: np.ndarray, poisson: float, electronic: float) -> np.ndarray:
+    """Expectation of ln(mean / max(counts, 1)): counts normal about their mean, variance poisson * mean + electronic^2.
+
+    By Gauss-Hermite quadrature at 256 means, and linearly in their logarithm between them.
+    """
+    z, weights = np.polynomial.hermite_e.hermegauss(64)
+    levels = np.geomspace(max(float(mean.min()), 1e-3), max(float(mean.max()), 2e-3), 256)
+    counts = levels[:, None] + np.sqrt(poisson * levels + electronic**2)[:, None] * z
+    table = np.log(levels[:, None] / np.maximum(counts, 1.0)) @ (weights / weights.sum())
+    return np.interp(np.log(np.maximum(mean, 1e-3)), np.log(levels), table)
 
 
 def _each_path(

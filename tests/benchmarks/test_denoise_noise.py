@@ -108,3 +108,9 @@ def test_ct_bias_is_the_mean_error_of_each_uniform_tissue() -> None:
     assert bias["soft"] == pytest.approx(2)
     assert bias["fat"] == pytest.approx(-1)
     assert np.isnan(bias["lung"])
+    # A scan with noise of its own is not uniform to the eye; its tissues are known far from all edges.
+    own = np.random.default_rng(0).normal(0, 40, clean.shape).astype(np.float32)
+    assert not tissues(clean + own)["soft"].any()
+    soft = tissues(clean + own, 40.0)["soft"]
+    assert soft[28:36, 8:32, 5:15].mean() > 0.9
+    assert not soft[:22].any()

@@ -97,13 +97,17 @@ def test_correlated_blind_is_held_against_the_best_blind_peer_and_informed_again
 
 def test_ct_is_judged_in_its_window_and_by_its_bias() -> None:
     bias = {"air": 5.0, "lung": -8.0, "fat": 0.4, "soft": -0.9}
-    found = rows(0.5, kind="ct", level=0.25, bias_hu=bias)
+    counts = dict.fromkeys(bias, 1000)
+    found = rows(0.5, kind="ct", level=0.25, bias_hu=bias, bias_voxels=counts)
     found = [r | {"psnr_window": r["psnr"]} for r in found]
     got = verdicts(found)
     assert got["medidiff known better than every peer in the soft-tissue window"]
-    name = "medidiff known, bias in uniform fat and soft tissue at most 1 HU in every case"
+    name = "medidiff known, bias in uniform fat and soft tissue at most 1 HU"
     assert got[name]  # air and lung are shown, not judged
-    worse = [r | {"bias_hu": bias | {"fat": 1.1}} if r["case"] == "b" else r for r in found]
+    other = [r | {"bias_hu": bias | {"fat": 1.7}} if r["case"] == "b" else r for r in found]
+    assert verdicts(other)[name]  # (0.4 + 1.7 + 0.4) / 3 = 0.83
+    # The more voxels, the more it counts: (0.4 + 2 * 1.7 + 0.4) / 4 = 1.05.
+    worse = [r | {"bias_voxels": counts | {"fat": 2000}} if r["case"] == "b" else r for r in other]
     assert not verdicts(worse)[name]
 
 

@@ -97,6 +97,17 @@ def test_noise_is_as_foretold_correlated_unbiased_and_highest_in_the_middle() ->
     assert abs(z1) < 0.05
 
 
+@pytest.mark.parametrize("own_noise", [False, True])
+def test_few_counts_shift_nothing(own_noise: bool) -> None:
+    """Through 20 cm of water a quarter of 6000 photons leaves 34, whose logarithm alone would shift the middle."""
+    hu, r = water_cylinder(20)
+    noise = add_low_dose(hu, SPACING, 0.25, np.random.default_rng(0), CtScanner(6e3), own_noise=own_noise) - hu
+    middle = noise[r < 9].mean(axis=0)
+    error = float(middle.std()) / 20**0.5
+    assert abs(float(middle.mean())) < 4 * error
+    assert error < 0.2
+
+
 def test_noise_goes_as_one_over_the_root_of_the_dose() -> None:
     body = body_phantom((48, 48, 16), (8.0, 8.0, 8.0)).data[:, :, 5:11]
     rng = np.random.default_rng(0)
