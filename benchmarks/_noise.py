@@ -207,7 +207,8 @@ def _ct(case: Case, level: float) -> Noisy:
     power = (spectrum / spectrum.mean()).astype(np.float32)
     std = float(np.sqrt(np.mean(std_map[seen] ** 2)))
     noisy = _noisy(case, "ct", level, data, std)
-    return replace(noisy, std_map=std_map, power=power, correlation=_near(power))
+    volume = replace(noisy.volume, modality="CT")  # as a DICOM series or --modality says
+    return replace(noisy, volume=volume, std_map=std_map, power=power, correlation=_near(power))
 
 
 def _near(power: np.ndarray) -> tuple[float, ...]:

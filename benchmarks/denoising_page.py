@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks._noise import KINDS
+from benchmarks._pictures import LUNG
 from benchmarks._summary import select, unique
 from benchmarks._tables import HEADINGS, kind_section, notes, target_table
 from benchmarks._wins import wins
@@ -114,9 +115,10 @@ def _kinds(results: Path) -> str:
     rows, lines = _published(report), []
     for kind in [k for k in KINDS if k in unique(rows, "kind")]:
         lines += [f"## {HEADINGS[kind]}", ""]
-        picture = results / f"denoise_{kind}.png"
-        if picture.is_file():
-            lines += [f"![{HEADINGS[kind]}](../benchmarks/results/{picture.name})", ""]
+        pictures = {kind: HEADINGS[kind]} | ({LUNG: "The same in a lung window: not validated"} if kind == "ct" else {})
+        for name, title in pictures.items():
+            if (results / f"denoise_{name}.png").is_file():
+                lines += [f"![{title}](../benchmarks/results/denoise_{name}.png)", ""]
         lines += [*kind_section(select(rows, kind=kind), kind), ""]
     return "\n".join(lines)
 
@@ -126,8 +128,8 @@ def _whole(path: Path) -> str:
     if not path.is_file():
         return NOT_YET.format(f"benchmarks/results/{path.name}")
     text = path.read_text(encoding="utf-8").partition("\n")[2].strip()
-    picture = path.with_suffix(".png")
-    return f"![{picture.stem}](../benchmarks/results/{picture.name})\n\n{text}" if picture.is_file() else text
+    pictures = [p for p in (path.with_suffix(".png"), path.with_name(f"{path.stem}_mean.png")) if p.is_file()]
+    return "\n\n".join([*(f"![{p.stem}](../benchmarks/results/{p.name})" for p in pictures), text])
 
 
 if __name__ == "__main__":

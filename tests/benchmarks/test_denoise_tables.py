@@ -4,17 +4,23 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from benchmarks._noise import LEVELS
+from benchmarks._cases import Case
+from benchmarks._methods import Answer
+from benchmarks._noise import LEVELS, Noisy
 from benchmarks._pictures import SHOWN, Gallery
 from benchmarks._rows import peers_of
+from benchmarks._scores import TISSUES_HU
 from benchmarks._summary import BLIND, KNOWN, difference, mean, worst_peer
 from benchmarks._tables import to_markdown
 from benchmarks._targets import targets
 from benchmarks._wins import wins
 from benchmarks.denoise import compact
 from benchmarks.denoising_page import PAGE, RESULTS, fill
+from medidiff.volume import Volume
 
 FACTS = {
     "command": "x",
@@ -164,6 +170,26 @@ def test_a_peer_that_wins_is_named() -> None:
 def test_every_kind_has_a_level_that_is_shown() -> None:
     assert all(SHOWN[kind] in levels for kind, levels in LEVELS.items())
     assert Gallery().write(Path("nowhere")) == []
+
+
+def test_ct_is_drawn_in_a_soft_tissue_and_a_lung_window(tmp_path: Path) -> None:
+    clean = np.full((8, 8, 4), 40.0, dtype=np.float32)
+    clean[:4] = -700
+    case = Case("body", "body_1", Volume.from_array(clean), "ct")
+    gallery = Gallery()
+    noisy = Noisy("ct", 0.25, case.clean, 20.0, -1024.0, 1400.0)
+    gallery.offer(case, noisy, {m: Answer(clean, 0, 0) for m in ("noisy", "medidiff known")})
+    paths = gallery.write(tmp_path / "denoise")
+    assert [p.name for p in paths] == ["denoise_ct.png", "denoise_ct_lung.png"]
+    soft, lung = (np.asarray(Image.open(p))[28:240, 2:200] for p in paths)  # the first panel, without words
+    # Soft tissue, -160 to 240 HU: lung black, 40 HU in the middle. Lung, -1100 to -300: lung in the middle, 40 white.
+    assert set(np.unique(soft)) == {0, 127}
+    assert set(np.unique(lung)) == {127, 255}
+    page = "<!-- from results: kinds -->\n<!-- end -->\n"
+    ct = rows(0.5, kind="ct", level=0.25, bias_hu={}, bias_voxels={}, psnr_window=1.0)
+    ct = [r | {"bias_hu": dict.fromkeys(TISSUES_HU, 0.1), "bias_voxels": dict.fromkeys(TISSUES_HU, 1000)} for r in ct]
+    (tmp_path / "denoise.json").write_text(compact({"facts": FACTS, "rows": ct}), encoding="utf-8")
+    assert "denoise_ct_lung.png)" in fill(page, tmp_path)
 
 
 def test_peers_of_an_earlier_run_come_over_on_the_same_noisy_scans_only(tmp_path: Path) -> None:
