@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
+from medidiff.cli.evaluate_options import (
+    CleanOption,
+    DownsampleOption,
+    KeyOption,
+    MakePairsOption,
+    NoiseOption,
+    NoisyOption,
+    OutputOption,
+    PairSeedOption,
+    PercentOption,
+    ReaderPackOption,
+    ResultsOption,
+    ScorePackOption,
+    TaskArgument,
+)
 from medidiff.cli.options import JsonOption, ModalityOption, OverwriteOption
 from medidiff.cli.outcome import verb
 from medidiff.errors import UsageError
@@ -16,51 +28,19 @@ _TASKS = ("denoise",)
 
 @verb
 def evaluate(
-    task: Annotated[str, typer.Argument(metavar="denoise", help="What is evaluated.")],
-    clean: Annotated[Path | None, typer.Option("--clean", metavar="FOLDER", help="Clean scans, NIfTI.")] = None,
-    noisy: Annotated[
-        Path | None, typer.Option("--noisy", metavar="FOLDER", help="The same scans with noise, by the same names.")
-    ] = None,
-    results: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--results", metavar="NAME=FOLDER", help="What a method made of them; may be given again. Any program's."
-        ),
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="Folder for what is written.")
-    ] = None,
-    make_pairs: Annotated[
-        Path | None,
-        typer.Option("--make-pairs", metavar="SCANS", help="Instead: add known noise to your own cleanest scans."),
-    ] = None,
-    noise: Annotated[
-        str | None,
-        typer.Option(
-            "--noise", metavar="LIST", help="Its kinds: gaussian, rician, correlated, varying. gaussian by default."
-        ),
-    ] = None,
-    percent: Annotated[
-        str | None,
-        typer.Option("--percent", metavar="LIST", help="Its levels in percent of the range. 3,9,15 by default."),
-    ] = None,
-    downsample: Annotated[
-        bool, typer.Option("--downsample", help="Halve the scans first: a third of their own noise.")
-    ] = False,
-    reader_pack: Annotated[
-        Path | None,
-        typer.Option("--reader-pack", metavar="PACK", help="Instead: write a blinded A/B set of --results."),
-    ] = None,
-    score_pack: Annotated[
-        Path | None, typer.Option("--score-pack", metavar="PACK", help="Instead: unblind what readers filled in.")
-    ] = None,
-    key: Annotated[
-        Path | None, typer.Option("--key", metavar="FILE", help="The pack's key. PACK-key/key.json by default.")
-    ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option("--seed", metavar="N", help="Of noise: 0 by default. Of a pack: drawn by default."),
-    ] = None,
+    task: TaskArgument,
+    clean: CleanOption = None,
+    noisy: NoisyOption = None,
+    results: ResultsOption = None,
+    output: OutputOption = None,
+    make_pairs: MakePairsOption = None,
+    noise: NoiseOption = None,
+    percent: PercentOption = None,
+    downsample: DownsampleOption = False,
+    reader_pack: ReaderPackOption = None,
+    score_pack: ScorePackOption = None,
+    key: KeyOption = None,
+    seed: PairSeedOption = None,
     modality: ModalityOption = "",
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
@@ -80,27 +60,19 @@ def evaluate(
     """
     if task not in _TASKS:
         raise UsageError(f"{task}: must be {', '.join(_TASKS)}.")
+    mode = _mode({"--make-pairs": make_pairs, "--reader-pack": reader_pack, "--score-pack": score_pack})
     given = {
         "--clean": clean, "--noisy": noisy, "--results": results or None, "-o": output, "--noise": noise,
         "--percent": percent, "--downsample": downsample or None, "--key": key, "--seed": seed,
         "--modality": modality or None, "--overwrite": overwrite or None,
     }  # fmt: skip
-    mode = _mode({"--make-pairs": make_pairs, "--reader-pack": reader_pack, "--score-pack": score_pack})
-    _refuse_others(mode, [option for option, value in given.items() if value is not None])
-    if seed is not None and seed < 0:
-        raise UsageError(f"--seed {seed}: must be 0 or more.")
-    from medidiff.cli.evaluate_pairs import Request, evaluate_pairs, parse_results
-    from medidiff.cli.input_choice import InputChoice
-
-    InputChoice(modality=modality)  # refuses what is none
+    _check(mode, [option for option, value in given.items() if value is not None], seed, modality)
     if make_pairs is not None:
-        from medidiff.cli.evaluate_make import Wish, make_pairs_of, parse_list
+        _make_pairs(make_pairs, output, (noise, percent, downsample, modality), seed, overwrite, as_json)
+        return
+    from medidiff.cli.evaluate_pairs import Request, evaluate_pairs, parse_results
 
-        levels = tuple(map(_number, parse_list(percent or "3,9,15")))
-        kinds = parse_list(noise or "gaussian")
-        wish = Wish(kinds, levels, seed or 0, downsample, modality)
-        make_pairs_of(make_pairs, _needed(output, "-o", mode), wish, overwrite=overwrite, as_json=as_json)
-    elif reader_pack is not None:
+    if reader_pack is not None:
         from medidiff.cli.evaluate_reader import make_pack
 
         make_pack(reader_pack, parse_results(results or []), noisy, key, seed, overwrite=overwrite, as_json=as_json)
@@ -114,6 +86,23 @@ def evaluate(
             modality or "MR", output, overwrite, as_json,
         )  # fmt: skip
         evaluate_pairs(request)
+
+
+def _make_pairs(
+    scans: Path,
+    output: Path | None,
+    wish: tuple[str | None, str | None, bool, str],
+    seed: int | None,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """`--make-pairs` with its own defaults. `wish`: --noise, --percent, --downsample, --modality."""
+    from medidiff.cli.evaluate_make import Wish, make_pairs_of, parse_list
+
+    noise, percent, downsample, modality = wish
+    levels = tuple(map(_number, parse_list(percent or "3,9,15")))
+    wanted = Wish(parse_list(noise or "gaussian"), levels, seed or 0, downsample, modality)
+    make_pairs_of(scans, _needed(output, "-o", "--make-pairs"), wanted, overwrite=overwrite, as_json=as_json)
 
 
 _ALLOWED = {
@@ -131,10 +120,16 @@ def _mode(modes: dict[str, Path | None]) -> str:
     return wanted[0] if wanted else ""
 
 
-def _refuse_others(mode: str, given: list[str]) -> None:
+def _check(mode: str, given: list[str], seed: int | None, modality: str) -> None:
+    """Refuse options of another mode, and values that no mode takes."""
+    from medidiff.cli.input_choice import InputChoice
+
     for option in given:
         if option not in _ALLOWED[mode]:
             raise UsageError(f"{option}: does not go with {mode or '--clean and --noisy'}. Leave it out.")
+    if seed is not None and seed < 0:
+        raise UsageError(f"--seed {seed}: must be 0 or more.")
+    InputChoice(modality=modality)  # refuses what is none
 
 
 def _needed(path: Path | None, option: str, mode: str) -> Path:

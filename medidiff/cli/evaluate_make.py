@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,24 +10,30 @@ from typing import Any
 import typer
 
 from medidiff import __version__
-from medidiff.cli.dicom_source import DicomSource
 from medidiff.cli.discover import discover, plural
 from medidiff.cli.evaluate_folder import check_free
+from medidiff.cli.evaluate_make_files import (
+    CLEAN,
+    MAPS,
+    NOISY,
+    Folders,
+    add_noise,
+    check_names,
+    export_clean,
+    written,
+)
 from medidiff.cli.input_choice import InputChoice
 from medidiff.cli.outcome import Failure, emit_json, failure_of, say, stop, warn
 from medidiff.cli.progress import Progress
 from medidiff.cli.sources import Source
 from medidiff.cli.stage import Stage
 from medidiff.errors import InputError, MedidiffError, OutputError, PartialFailure, UsageError
-from medidiff.evaluate.made_pairs import ENOUGH, add_known_noise, check_wish, halved, own_noise
-from medidiff.evaluate.pairs import FORMAT, MANIFEST, read_manifest
-from medidiff.io import atomic_write_text, hash_file, write_nifti
+from medidiff.evaluate.made_pairs import ENOUGH, check_wish, halved
+from medidiff.evaluate.pairs import FORMAT, MANIFEST
+from medidiff.io import atomic_write_text
 from medidiff.io.bids import is_bids
-from medidiff.io.nifti_header import NIFTI_SUFFIXES, nifti_suffix
+from medidiff.io.nifti_header import NIFTI_SUFFIXES
 from medidiff.result import json_safe
-from medidiff.volume import Volume
-
-CLEAN, NOISY, MAPS = "clean", "noisy", "noise-maps"
 
 
 @dataclass(frozen=True)
@@ -62,20 +66,6 @@ class Wish:
                 check_wish(kind, percent)
 
 
-class _Folders:
-    """clean/, noisy/ and noise-maps/ of the stage, each planned when the first file goes into it."""
-
-    def __init__(self, stage: Stage, output: Path) -> None:
-        self.stage, self.output = stage, output
-        self._made: dict[str, Path] = {}
-
-    def __getitem__(self, name: str) -> Path:
-        if name not in self._made:
-            self._made[name] = self.stage.place(self.output / name)
-            self._made[name].mkdir()
-        return self._made[name]
-
-
 @dataclass
 class _Run:
     scans: list[dict[str, Any]] = field(default_factory=list)
@@ -97,16 +87,16 @@ def make_pairs_of(scans: Path, output: Path, wish: Wish, *, overwrite: bool, as_
     """
     if output.exists() and output.is_dir() and scans.is_dir() and output.samefile(scans):
         raise UsageError(f"-o {output}: is the folder of the scans. Give another one; inputs are never replaced.")
-    check_free(output, (CLEAN, NOISY, MAPS, MANIFEST), overwrite, _written(output))
+    check_free(output, (CLEAN, NOISY, MAPS, MANIFEST), overwrite, written(output))
     found = discover(scans, _choice(scans, wish.modality), "evaluate")
-    _check_names(found.sources)
+    check_names(found.sources)
     run = _Run()
     for one in found.aside:
         if one.error is not None:
             run.failures.append((one.label, failure_of(one.error)))
             say(f"failed: {one.error}")
     with Stage(output, "pairs") as stage, Progress(len(found.sources), "make pairs") as progress:
-        folders = _Folders(stage, output)
+        folders = Folders(stage, output)
         for source in found.sources:
             progress.start(source.name)
             before = len(run.pairs)
@@ -127,11 +117,11 @@ def make_pairs_of(scans: Path, output: Path, wish: Wish, *, overwrite: bool, as_
         raise typer.Exit(PartialFailure.exit_code)
 
 
-def _one(source: Source, wish: Wish, folders: _Folders, run: _Run) -> None:
+def _one(source: Source, wish: Wish, folders: Folders, run: _Run) -> None:
     try:
         clean = replace(next(source.scans()).volume, header=None)  # a header's texts can name a patient
         clean = replace(halved(clean) if wish.downsample else clean, name=source.label).check()
-        scan = _export(source, clean, folders[CLEAN])
+        scan = export_clean(source, clean, folders[CLEAN])
     except OutputError:
         raise
     except MedidiffError as error:
@@ -145,37 +135,12 @@ def _one(source: Source, wish: Wish, folders: _Folders, run: _Run) -> None:
             name = f"{stem}_{kind}-{percent:g}"
             try:
                 run.pairs.append(
-                    _add(clean, kind, percent, wish.seed, name, folders) | _of(scan, f"{kind} {percent:g}%")
+                    add_noise(clean, kind, percent, wish.seed, name, folders) | _of(scan, f"{kind} {percent:g}%")
                 )
             except InputError as error:
                 run.failures.append((name, failure_of(error)))
                 say(f"failed: {name}: {source.name} {error}")
     _judge(scan, wish, run)
-
-
-def _export(source: Source, clean: Volume, folder: Path) -> dict[str, Any]:
-    name = f"{_stem_of(source)}.nii.gz"
-    write_nifti(clean, folder / name, "float32")
-    return {
-        "clean": f"{CLEAN}/{name}",
-        "sha256": hash_file(folder / name),
-        "input": source.name,
-        "input_sha256": source.sha256(),
-        "patient": _patient(source),
-        "own_noise": own_noise(clean),
-    }
-
-
-def _add(clean: Volume, kind: str, percent: float, seed: int, name: str, folders: _Folders) -> dict[str, Any]:
-    made = add_known_noise(clean, kind, percent, seed)
-    path = folders[NOISY] / f"{name}.nii.gz"
-    write_nifti(made.noisy, path, "float32")
-    told: dict[str, Any] = {"noisy": f"{NOISY}/{path.name}", "sha256": hash_file(path)}
-    if made.level_map is not None:
-        map_path = folders[MAPS] / path.name
-        write_nifti(made.level_map, map_path, "float32")
-        told |= {"noise_map": f"{MAPS}/{path.name}", "noise_map_sha256": hash_file(map_path)}
-    return {**told, "kind": kind, "percent": percent, "noise_std": made.level, **made.facts}
 
 
 def _of(scan: dict[str, Any], condition: str) -> dict[str, Any]:
@@ -201,7 +166,7 @@ def _judge(scan: dict[str, Any], wish: Wish, run: _Run) -> None:
         run.warnings.append(f"{scan['input']}: the estimate of its own noise is not to be trusted; it may be higher.")
 
 
-def _commit(folders: _Folders, told: dict[str, Any]) -> None:
+def _commit(folders: Folders, told: dict[str, Any]) -> None:
     output, stage = folders.output, folders.stage
     manifest = {key: value for key, value in told.items() if key not in ("status", "exit_code", "failed", "output")}
     atomic_write_text(stage.place(output / MANIFEST), json.dumps(json_safe(manifest), indent=2) + "\n")
@@ -245,40 +210,6 @@ def _choice(scans: Path, modality: str) -> InputChoice:
     else:
         nifti = scans.name.lower().endswith(NIFTI_SUFFIXES)
     return InputChoice(modality=modality, every=scans.exists() and not nifti)
-
-
-def _stem_of(source: Source) -> str:
-    name = Path(source.output_name).name
-    return name[: -len(nifti_suffix(Path(name)))]
-
-
-def _patient(source: Source) -> str:
-    """The pseudonym, the label of a BIDS name, or the scan."""
-    if isinstance(source, DicomSource):
-        return source.patient
-    stem = _stem_of(source)
-    bids = re.match(r"sub-[A-Za-z0-9]+(?=_|$)", stem)
-    return bids[0] if bids else stem
-
-
-def _check_names(sources: Sequence[Source]) -> None:
-    seen: dict[str, str] = {}
-    for source in sources:
-        stem = _stem_of(source)
-        if stem in seen:
-            raise UsageError(f"--make-pairs: {seen[stem]} and {source.name} would have one name. Rename one of them.")
-        seen[stem] = source.name
-
-
-def _written(output: Path) -> set[str]:
-    """Every file that an earlier run wrote, by its manifest."""
-    manifest = read_manifest(output / MANIFEST)
-    if not manifest:
-        return set()
-    named = [one["clean"] for one in manifest["scans"]]
-    for pair in manifest["pairs"]:
-        named += [pair["noisy"], *filter(None, [pair.get("noise_map")])]
-    return {MANIFEST, *map(str, named)}
 
 
 __all__ = ["Wish", "make_pairs_of", "parse_list"]

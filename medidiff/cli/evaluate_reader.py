@@ -218,7 +218,7 @@ def _seal(
     key, commitment = seal(items, seed, hashes, about)
     scores = stage.place(pack / SCORES)
     atomic_write_text(scores, empty_scores(items))
-    atomic_write_text(stage.place(pack / README), readme_of(len(items), commitment))
+    atomic_write_text(stage.place(pack / README), readme_of(len(items), commitment, any(images.glob("*_input.nii.gz"))))
     manifest = {
         "format": PACK_FORMAT, "medidiff": __version__, "items": len(items), "commitment_sha256": commitment,
         "files": [README, SCORES, MANIFEST, *hashes], "empty_scores_sha256": hash_file(scores),

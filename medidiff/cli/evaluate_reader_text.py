@@ -13,7 +13,7 @@ Each item shows one scan twice, as A and as B. Nothing here says which method ma
   images/item-001.png         A and B beside each other, middle slices, one grey window
   images/item-001_A.nii.gz    the whole volume, for a viewer; A and B have the same header and number type
   images/item-001_B.nii.gz
-
+{input}
 Fill in scores.csv, a row an item:
 
   better         A, B or same: which of the two you would rather read
@@ -33,9 +33,14 @@ medidiff evaluate denoise --score-pack THIS_FOLDER --key key.json
 """
 
 
-def readme_of(count: int, commitment: str) -> str:
+_INPUT = """\
+  images/item-001_input.nii.gz    what both were made of; also in the picture, on the left
+"""
+
+
+def readme_of(count: int, commitment: str, with_input: bool) -> str:
     """The pack's README.txt."""
-    return _README.format(count=count, commitment=commitment)
+    return _README.format(count=count, commitment=commitment, input=_INPUT if with_input else "")
 
 
 def lines_of_scores(readers: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -173,6 +173,7 @@ def pack(pairs: Path, run: Run) -> Path:
 def test_nothing_in_a_pack_tells_the_method_or_the_scan(pack: Path) -> None:
     names = sorted(path.relative_to(pack).as_posix() for path in pack.rglob("*") if path.is_file())
     assert {"README.txt", "scores.csv", "pack.json", "images/item-001.png", "images/item-006_B.nii.gz"} <= set(names)
+    assert "images/item-001_input.nii.gz" in (pack / "README.txt").read_text()
     for path in pack.rglob("*"):
         assert not re.search(r"m1|m2|half|most|gaussian|varying", path.name)
         if path.suffix in (".txt", ".csv", ".json"):
@@ -209,6 +210,7 @@ def test_a_pack_that_was_read_is_never_replaced(pack: Path, run: Run) -> None:
     again = (*EVALUATE, "--reader-pack", "pack", "--results", "m1=half", "--results", "m2=most")
     run(*again).failed_cleanly(2, "--overwrite")
     assert run(*again, "--overwrite").code == 0
+    assert "input" not in (pack / "README.txt").read_text()  # --noisy was left out
     (pack / "scores.csv").write_text((pack / "scores.csv").read_text().replace("item-001,,", "item-001,A,"))
     run(*again, "--overwrite").failed_cleanly(2, "filled in")
     run(*again, "--key", "pack/key.json").failed_cleanly(2, "lies inside the pack")
