@@ -65,7 +65,7 @@ def denoised(
     not_seen = unseen(session.card, volume, seen.sigma)
     figures = {**seen.figures, **_figures(residual, noise_map, std, _both(region, measured))}
     looked_at = _both(_both(seen.where, _measured(gaps)), clean.mean > _FOREGROUND)
-    check = check_residual(seen.y - clean.mean, clean.std**2, clean.mean, seen.sigma, seen.noise.correlation, looked_at)  # type: ignore[arg-type]
+    check = check_residual(seen.y, clean.mean, clean.std, seen.sigma, seen.noise.correlation, looked_at)  # type: ignore[arg-type]
     figures |= {"residual_energy": check.energy, "residual_at_edges": check.at_edges, "residual_alike": check.alike}
     factor = _interval_factor(session.card, volume, seen)
     if factor is not None and not not_seen and not strength:
@@ -85,7 +85,7 @@ def denoised(
         warnings=[
             *seen.warnings,
             *unseen_warnings(session.card.name, not_seen),
-            *residual_warnings(check),
+            *residual_warnings(check, float(np.median(seen.sigma)), coloured=seen.noise.coloured),
             *gaps.warnings(samples),
         ],
         figures=figures,

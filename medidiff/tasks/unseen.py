@@ -1,4 +1,11 @@
-"""What a prior has not seen: then its output may be right, but nobody has measured how sure it is."""
+"""What a prior has not seen: then its output may be right, but nobody has measured how sure it is.
+
+There is no score of the scan's texture: what costs nothing does not tell photographs from scans. The residual's energy,
+the expected error, and the spread and kurtosis of the output's gradients of 26 blocks that are no scans (noise,
+checkerboards, stacked photographs, microscopy, JPEG, blots, speckle) were held against those of 23 scans and phantoms,
+at 3 and 9% noise. Only texture as fine as noise stands out (white noise, fine checkerboards and speckle: 4 of 26 at 3%,
+8 of 26 at 9%), and the check of the residual warns of that (`safeguards.residual_warnings`).
+"""
 
 from __future__ import annotations
 

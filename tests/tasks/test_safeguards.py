@@ -9,8 +9,8 @@ from medidiff import denoise
 from medidiff.errors import GeometryError, InputError, UsageError
 from medidiff.prior import Prior
 from medidiff.tasks.known_noise import KnownNoise, Told
-from medidiff.tasks.residual import check_residual
-from medidiff.tasks.safeguards import UNCHANGED, residual_warnings
+from medidiff.tasks.residual import ResidualCheck, check_residual
+from medidiff.tasks.safeguards import LEAST_ENERGY, UNCHANGED, least_energy, residual_warnings
 from medidiff.tasks.unseen import lung_cm3
 from medidiff.volume import Volume
 
@@ -90,35 +90,77 @@ def test_lungs_are_found_inside_a_body_and_couches_are_not() -> None:
 # The residual --------------------------------------------------------------------------------------------------------
 
 
-def test_white_noise_is_no_structure_and_an_edge_is() -> None:
-    shape, rng = (40, 40, 40), np.random.default_rng(0)
-    clean = np.zeros(shape, dtype=np.float32)
+def checked(
+    residual: np.ndarray, clean: np.ndarray, sigma: float = 0.1, std: float = 0.0, **more: Any
+) -> ResidualCheck:
+    everywhere = np.ones(clean.shape, dtype=bool)
+    white = (0,) * 6
+    std_map = np.full(clean.shape, std, dtype=np.float32)
+    return check_residual(clean + residual, clean, std_map, sigma, more.get("correlation", white), everywhere)
+
+
+@pytest.fixture
+def cube() -> np.ndarray:
+    clean = np.zeros((40, 40, 40), dtype=np.float32)
     clean[10:30, 10:30, 10:30] = 1
-    noise = (0.1 * rng.standard_normal(shape)).astype(np.float32)
-    everywhere = np.ones(shape, dtype=bool)
-    white = check_residual(noise, np.zeros_like(noise), clean, 0.1, (0,) * 6, everywhere)
+    return clean
+
+
+@pytest.fixture
+def noise() -> np.ndarray:
+    return (0.1 * np.random.default_rng(0).standard_normal((40, 40, 40))).astype(np.float32)
+
+
+def test_white_noise_is_no_structure_and_an_edge_is(cube: np.ndarray, noise: np.ndarray) -> None:
+    white = checked(noise, cube)
     # Means of 64000 values have a standard error of 0.006, of the 6400 at edges 0.018; correlations 0.004.
     assert white.energy == pytest.approx(1, abs=0.03)
     assert white.at_edges == pytest.approx(1, abs=0.08)
     assert white.alike == pytest.approx(0, abs=0.02)
-    assert residual_warnings(white) == []
-    slope = np.abs(np.gradient(clean, axis=0))
-    lost = check_residual(noise + 0.3 * slope, np.zeros_like(noise), clean, 0.1, (0,) * 6, everywhere)
-    assert "structure in the residual" in residual_warnings(lost)[0]
+    assert residual_warnings(white, 0.1) == []
+    slope = np.abs(np.gradient(cube, axis=0))
+    lost = checked(noise + 0.3 * slope, cube)
+    assert "structure in the residual" in residual_warnings(lost, 0.1)[0]
+    assert "at edges" in residual_warnings(lost._replace(energy=1.0), 0.1)[0]
     alike = noise + np.roll(noise, 1, axis=1)
-    kernel = check_residual(alike, np.zeros_like(noise), clean, 0.1414, (0,) * 6, everywhere)
+    kernel = checked(alike, cube, 0.1414)
     assert kernel.alike == pytest.approx(0.5, abs=0.02)
-    assert "alike" in residual_warnings(kernel)[0]
-    assert residual_warnings(kernel._replace(alike=0.0)) == []
+    assert "alike" in residual_warnings(kernel, 0.1)[0]
+    assert residual_warnings(kernel._replace(alike=0.0), 0.1) == []
 
 
 def test_a_correlation_that_was_told_is_not_held_against_the_residual() -> None:
     noise = np.random.default_rng(0).standard_normal((40, 40, 40)).astype(np.float32)
     alike = (noise + np.roll(noise, 1, axis=1)) / np.float32(2**0.5)
-    check = check_residual(
-        alike, np.zeros_like(noise), noise, 1.0, (0, 0, 0.5, 0, 0, 0), np.ones(noise.shape, dtype=bool)
-    )
-    assert check.alike == pytest.approx(0, abs=0.02)
+    assert checked(alike, noise, 1.0, correlation=(0, 0, 0.5, 0, 0, 0)).alike == pytest.approx(0, abs=0.02)
+
+
+def test_the_energy_counts_what_the_prior_expects_to_err_by(cube: np.ndarray, noise: np.ndarray) -> None:
+    check = checked(0.8**0.5 * noise, cube, std=0.2**0.5 * 0.1)
+    assert check.energy == pytest.approx(1, abs=0.03)
+
+
+def test_little_energy_says_that_the_level_is_wrong(cube: np.ndarray, noise: np.ndarray) -> None:
+    told_too_high = checked(noise, cube, 0.12)  # 0.69
+    assert "too high" in residual_warnings(told_too_high, 0.12)[0]
+    assert residual_warnings(told_too_high, 0.12, coloured=True) == []
+    left = checked(0.8 * noise - 0.1 * np.roll(noise, 1, axis=0) - 0.1 * np.roll(noise, 1, axis=1), cube)
+    assert "too low" in residual_warnings(left._replace(alike=-0.1), 0.1)[0]
+    assert least_energy(0.5) == least_energy(0.18) == LEAST_ENERGY
+    assert least_energy(0.06) < least_energy(0.1) < LEAST_ENERGY
+    assert residual_warnings(ResidualCheck(np.nan, np.nan, np.nan), 0.1) == []
+
+
+def test_a_large_scan_is_judged_by_blocks_all_over_it() -> None:
+    rng = np.random.default_rng(0)
+    clean = np.zeros((200, 12, 97), dtype=np.float32)
+    residual = rng.standard_normal(clean.shape, dtype=np.float32)
+    whole, blocks = np.mean(residual**2), checked(residual, clean, 1.0)
+    assert blocks.energy == pytest.approx(float(whole), abs=0.02)  # 110 000 values: a standard error of 0.004
+    for place in (0, 100, 199):  # the first, the middle and the last voxels are looked at
+        loud = residual.copy()
+        loud[place] *= 30
+        assert checked(loud, clean, 1.0).energy > 2
 
 
 # Mask and strength ---------------------------------------------------------------------------------------------------
