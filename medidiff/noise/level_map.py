@@ -53,11 +53,11 @@ class Field(NamedTuple):
 
     def at(self, centre: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
         """Relative level at places from -1 to 1."""
-        return np.exp(np.clip(_values(self.weights, centre), *self.limits))
+        return np.exp(np.clip(values(self.weights, centre), *self.limits))
 
     def on_grid(self, shape: tuple[int, ...]) -> Float[np.ndarray, "x y z"]:
         """Relative level of every voxel, float32."""
-        px, py, pz = (_waves(np.linspace(-1, 1, n)).astype(np.float32) for n in shape)
+        px, py, pz = (waves(np.linspace(-1, 1, n)).astype(np.float32) for n in shape)
         result = np.empty(shape, dtype=np.float32)
         in_plane = np.einsum("yj,zk,ijk->iyz", py, pz, self.weights.astype(np.float32))
         for x in range(shape[0]):
@@ -93,10 +93,10 @@ def fit_field(
     if len(chosen) < 20 * patches.overlap:
         return None
     low, high, centre = low[chosen], high[chosen], patches.centre[chosen]
-    terms_used = _terms(shape)
-    basis = _basis(centre)[:, *terms_used]
-    penalty = _RIDGE * np.square(terms_used).sum(axis=0) * patches.overlap
-    level2, terms, y = np.full(len(low), limit.noise.level**2), np.zeros(len(penalty)), np.log(high)
+    waves_used = terms(shape)
+    design = basis(centre)[:, *waves_used]
+    penalty = _RIDGE * np.square(waves_used).sum(axis=0) * patches.overlap
+    level2, found, y = np.full(len(low), limit.noise.level**2), np.zeros(len(penalty)), np.log(high)
     weight, robust, residual = np.ones(len(low)), np.ones(len(low)), y
     for _ in range(_ROUNDS):
         steep = _steepness(low, high, level2)
@@ -105,15 +105,15 @@ def fit_field(
         y = np.log(clean)
         weight = np.square(clean) / (2 / freedom * np.square(high / (1 - steep)) + np.square(doubt))
         w = weight * robust
-        terms = np.linalg.solve(basis.T @ (w[:, None] * basis) + np.diag(penalty * w.mean()), basis.T @ (w * y))
-        residual = y - basis @ terms
-        level2 = np.exp(basis @ terms)
+        found = np.linalg.solve(design.T @ (w[:, None] * design) + np.diag(penalty * w.mean()), design.T @ (w * y))
+        residual = y - design @ found
+        level2 = np.exp(design @ found)
         robust = 1 / (1 + np.square(residual / np.where(residual > 0, _WIDE, 2 * _WIDE)))
     before, after = _spread(y, weight), _spread(residual, weight)
     weights = np.zeros((_MOST_WAVES + 1,) * 3)
-    weights[terms_used] = terms / 2
-    fitted = basis @ terms / 2
-    everywhere = _values(weights, patches.centre[:: max(1, len(patches.centre) // 3000)])
+    weights[waves_used] = found / 2
+    fitted = design @ found / 2
+    everywhere = values(weights, patches.centre[:: max(1, len(patches.centre) // 3000)])
     lowest, highest = np.quantile(fitted, [0.005, 0.995])
     middle = float(np.median(np.clip(everywhere, lowest, highest)))
     weights[0, 0, 0] -= middle
@@ -149,7 +149,7 @@ def _flattest(low: np.ndarray, centre: np.ndarray, shape: tuple[int, ...]) -> np
     return order[np.arange(len(order)) - first < np.maximum(_SHARE * count, 4)]
 
 
-def _terms(shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def terms(shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Half waves along x, y and z of the terms in use: none shorter than 16 voxels."""
     i, j, k = np.indices((_MOST_WAVES + 1,) * 3).reshape(3, -1)
     good = i**2 + j**2 + k**2 <= _RADIUS
@@ -158,19 +158,20 @@ def _terms(shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return i[good], j[good], k[good]
 
 
-def _values(weights: np.ndarray, centre: np.ndarray) -> np.ndarray:
-    """(n,): the sum of waves at places; one axis after the other."""
-    x, y, z = (_waves(centre[:, axis]) for axis in range(3))
+def values(weights: np.ndarray, centre: np.ndarray) -> np.ndarray:
+    """(n,): the sum of waves at places from -1 to 1; one axis after the other."""
+    x, y, z = (waves(centre[:, axis]) for axis in range(3))
     planes = (x @ weights.reshape(len(weights), -1)).reshape(-1, *weights.shape[1:])
     return np.einsum("nk,nk->n", np.einsum("nj,njk->nk", y, planes), z)
 
 
-def _basis(centre: np.ndarray) -> np.ndarray:
-    x, y, z = (_waves(centre[:, axis].astype(np.float64)) for axis in range(3))
+def basis(centre: np.ndarray) -> np.ndarray:
+    """(n, 4, 4, 4): products of waves at places from -1 to 1."""
+    x, y, z = (waves(centre[:, axis].astype(np.float64)) for axis in range(3))
     return np.einsum("ni,nj,nk->nijk", x, y, z)
 
 
-def _waves(at: np.ndarray) -> np.ndarray:
+def waves(at: np.ndarray) -> np.ndarray:
     """(n, 4): cosines of 0 to 3 half waves from -1 to 1."""
     return np.cos(np.pi / 2 * (at[:, None] + 1) * np.arange(_MOST_WAVES + 1))
 
@@ -181,4 +182,4 @@ def _spread(values: np.ndarray, weight: np.ndarray) -> float:
     return max(float(np.median(np.abs(good - np.median(good))) / 0.6745) ** 2, 1e-12)
 
 
-__all__ = ["Field", "fit_field"]
+__all__ = ["Field", "basis", "fit_field", "terms", "values", "waves"]

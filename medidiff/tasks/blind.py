@@ -5,6 +5,8 @@ the level: it is the fixed point of expectation maximisation. EM itself creeps t
 wrong level, adapts to it so far that its own error estimate finds any level consistent. The ratio of the two sides is
 not fooled: on phantoms ln(ratio) is 0.37 to 0.5 of the error of ln(level), whatever the level and the anatomy, so
 a step of about twice that ratio arrives, and the secant does the rest.
+
+Once one level is right, more blocks show whether it differs from place to place: `tasks/local_level.py`.
 """
 
 from __future__ import annotations
@@ -19,9 +21,10 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from medidiff.diffusion.noise_shape import noise_shape
-from medidiff.tasks.blocks import Block, choose_blocks, noisy_voxels
-from medidiff.tasks.level_field import LevelField, fit_field
-from medidiff.tasks.tweedie import Denoise, Moments, half_log, measure
+from medidiff.tasks.blocks import choose_blocks, noisy_voxels
+from medidiff.tasks.level_field import LevelField
+from medidiff.tasks.local_level import Scan, find_local
+from medidiff.tasks.tweedie import Denoise, Moments, half_log
 
 Correlation = tuple[float, ...]
 
@@ -42,7 +45,7 @@ _NOT_WHITE = 0.15  # correlation of the residual that a prior for white noise ca
 _UNSETTLED = (0.35, 0.7)  # last step of ln(level) from which it is not believed, by the fixed step and by the secant
 _LEFT_OVER = 0.15  # of the last step: what it may be wrong by; chosen, not measured
 _DISAGREE = math.log(1.6)  # largest over smallest level of the blocks: chosen, not measured
-_FLOOR = 0.025  # of ln(level): the same 0.011 times the step
+_FLOOR, _FLOOR_MAP = 0.025, 0.04  # of ln(level): the same 0.011 times the step; as `noise.estimate` has it
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,9 @@ def refine_noise(
     """Level, level map and correlation of the noise by the prior's own residual, on a few blocks of the scan.
 
     At most three rounds of two evaluations on at most eight blocks of 32^3 voxels: 7% of two passes over
-    256 x 256 x 180 voxels, at most one pass over a small one (two over one that is hardly larger than a block).
+    256 x 256 x 180 voxels, at most one pass over a small one (two over one that is hardly larger than a block). Then
+    two on at most 32 blocks for the map, 9% of two passes, two passes over a small scan; a quarter of that where there
+    is none.
 
     Args:
         denoise: Denoiser of the prior.
@@ -92,7 +97,7 @@ def refine_noise(
         spacing_mm: Voxel spacing.
         where: Voxels that were measured; None: all. Values that a mask repeats are left out in any case.
         seed: Of the probes.
-        budget: Most work, in evaluations of the scan; one round is done in any case.
+        budget: Most work before the map, in evaluations of the scan; one round is done in any case.
 
     Returns:
         The refined noise; the first estimate, not trusted, where there is no fixed point near it.
@@ -104,79 +109,80 @@ def refine_noise(
     if not blocks:
         return _unchanged(sigma, correlation, 0.0, "there is hardly any noise in it to judge by")
     work = 2 * sum(math.prod(b.shape) for b in blocks) / noisy.size
-    search = _Search(noisy.shape, correlation, is_map=sigma.ndim > 0)
-    generator, mask = torch.Generator().manual_seed(seed), torch.from_numpy(noisy).to(y)
+    search = _Search(correlation)
+    scan = Scan(denoise, y, torch.from_numpy(noisy).to(y), spacing_mm, torch.Generator().manual_seed(seed))
     rounds = 0
     while rounds < max(1, min(_MOST_ROUNDS, int(budget / work))):
         told = None if search.correlation is None else noise_shape(search.correlation)
-        parts = []
-        for block in blocks:
-            level = _cut(sigma, block) * search.field.at(block).to(sigma)
-            parts.append(measure(denoise, y, level, mask, told, spacing_mm, block, generator))
+        parts = [scan.measure(sigma, search.factor, told, block) for block in blocks]
         rounds += 1
         if search.update(parts):
             break
+    nfe = rounds * work
     problem = search.problem()
     if problem:
-        return _unchanged(sigma, correlation, rounds * work, problem)
-    spread = 1.96 * math.hypot(_FLOOR, search.standard_error)
-    return Refined(
-        sigma * search.field.whole().to(sigma),
-        search.correlation,
-        (math.exp(-spread), math.exp(spread)),
-        rounds * work,
-    )
+        return _unchanged(sigma, correlation, nfe, problem)
+    told = None if search.correlation is None else noise_shape(search.correlation)
+    field, more = find_local(scan, sigma, search.factor, told, is_map=sigma.ndim > 0)
+    nfe += more
+    if field is None and search.spread > _DISAGREE:
+        why = f"parts of the scan ask for levels that differ {math.exp(search.spread):.2g} times"
+        return _unchanged(sigma, correlation, nfe, why)
+    field = field or LevelField.one(noisy.shape)
+    spread = 1.96 * math.hypot(_FLOOR if field.flat else _FLOOR_MAP, search.standard_error)
+    local = field.whole().to(sigma)
+    factor = search.factor * (local[None, None] if local.ndim else local)
+    return Refined(sigma * factor, search.correlation, (math.exp(-spread), math.exp(spread)), nfe)
 
 
 class _Search:
     """Where the rounds stand: the correction of the level, the correlation, and what the latest round found."""
 
-    def __init__(self, shape: tuple[int, ...], correlation: Correlation | None, is_map: bool) -> None:
-        self.field, self.correlation, self.is_map = LevelField.one(shape), correlation, is_map
-        self.standard_error = 0.0
+    def __init__(self, correlation: Correlation | None) -> None:
+        self.logarithm, self.correlation = 0.0, correlation
+        self.standard_error, self.spread = 0.0, 0.0
         self._step, self._last = _STEP, 0.0
         self._previous: tuple[float, float] | None = None
-        self._by_secant, self._spread, self._coloured = False, 0.0, 0.0
+        self._by_secant, self._coloured = False, 0.0
+
+    @property
+    def factor(self) -> float:
+        """Of the level that came in."""
+        return math.exp(self.logarithm)
 
     def update(self, parts: list[Moments]) -> bool:
         """Take one round's moments in; true when another round would change little."""
-        recoloured = self._update_correlation(np.sum([p.lags for p in parts], axis=0))
+        sums = np.sum([p.lags for p in parts], axis=0)
+        recoloured = self._update_correlation(sums)
         if recoloured > _COLOURED:
             self._previous, self.standard_error = None, _UNDER_WRONG_COLOUR
             return False  # the level waits for the correlation
-        cells, centres = (np.concatenate(x) for x in zip(*[(p.cells, p.centres) for p in parts], strict=True))
-        ratio = half_log(cells[:, 0].sum(), cells[:, 1].sum())
+        ratio = half_log(*sums[0])
         if self._previous:
             before, there = self._previous
-            moved, fell = self.field.mean - before, there - ratio
+            moved, fell = self.logarithm - before, there - ratio
             self._by_secant = moved * fell > 0
             self._step = float(np.clip(moved / fell, *_STEPS_ALLOWED)) if self._by_secant else _STEP
         nearly = self._previous is None and abs(ratio) < _NEARLY
         believed = float(np.sign(ratio)) * max(abs(ratio) - _OWN_ERROR, 0.0) if nearly else ratio
-        own = np.array([half_log(o, e) for o, e, _ in cells]) + believed - ratio
-        wanted = self._step * (own if self.is_map else np.full(len(cells), believed))
-        wanted = np.clip(wanted, -_LARGEST_STEP, _LARGEST_STEP)
-        mean = self.field.mean
-        self._previous = (mean, ratio)
-        self.field = fit_field(self.field, centres, wanted, cells[:, 2], self.is_map)
-        self._last = self.field.mean - mean
+        self._previous = (self.logarithm, ratio)
+        self._last = float(np.clip(self._step * believed, -_LARGEST_STEP, _LARGEST_STEP))
+        self.logarithm += self._last
         per_block = self._step * np.array([p.ratio for p in parts])
-        self._spread = float(np.ptp(per_block))
+        self.spread = float(np.ptp(per_block))
         between = float(per_block.std(ddof=1) / math.sqrt(len(parts))) if len(parts) > 1 else 0.0
         self.standard_error = math.hypot(between, _LEFT_OVER * self._last)
-        settled = abs(self._last) < _CLOSE and recoloured < _CLOSE
-        return settled and (not self.is_map or self._spread < 3 * _CLOSE)
+        settled = abs(self._last) < _CLOSE or self.spread > _DISAGREE  # what differs from place to place comes next
+        return settled and recoloured < _CLOSE
 
     def problem(self) -> str | None:
         """Why the result is not to be trusted; None where it is."""
         if self.correlation is None and self._coloured > _NOT_WHITE:
             return f"its residual is correlated by {self._coloured:.2f}, and this prior knows white noise only"
-        if abs(self.field.mean) > _LARGEST_FACTOR:
-            return f"it ran off to {math.exp(self.field.mean):.2g} times the first estimate"
+        if abs(self.logarithm) > _LARGEST_FACTOR:
+            return f"it ran off to {self.factor:.2g} times the first estimate"
         if abs(self._last) > _UNSETTLED[self._by_secant]:
             return "it did not settle"
-        if self._spread > _DISAGREE:
-            return f"parts of the scan ask for levels that differ {math.exp(self._spread):.2g} times"
         return None
 
     def _update_correlation(self, sums: np.ndarray) -> float:
@@ -192,10 +198,6 @@ class _Search:
         moved = np.clip(np.asarray(self.correlation) + change, -0.6, 0.95)
         self.correlation = tuple(float(r) for r in moved)
         return float(np.abs(change).max())
-
-
-def _cut(sigma: Tensor, block: Block) -> Tensor:
-    return sigma if sigma.ndim == 0 else sigma[(..., *block.place)]
 
 
 def _unchanged(sigma: Tensor, correlation: Correlation | None, nfe: float, why: str) -> Refined:

@@ -18,7 +18,6 @@ from medidiff.phantoms import procedural_volume
 from medidiff.prior import Prior
 from medidiff.tasks.blind import refine_noise
 from medidiff.tasks.blocks import choose_blocks, noisy_voxels
-from medidiff.tasks.level_field import LevelField, fit_field
 
 SHAPE = (24, 24, 24)
 SMOOTH = (2.0, 2.0, 2.0)
@@ -76,19 +75,6 @@ def test_correlated_noise_is_noticed_by_a_prior_that_is_not_told() -> None:
     assert not found.trusted
     assert found.sigma is start
     assert "correlated" in found.warnings[0]
-
-
-def test_a_map_is_put_right_where_it_is_wrong() -> None:
-    """Eight cells of one 32^3 scan would be too few for a slope: the fit itself, on cells of a large scan."""
-    centres = np.stack(np.meshgrid(*[np.arange(8, 128, 16.0)] * 3, indexing="ij"), -1).reshape(-1, 3)
-    wanted = 0.4 * (2 * (centres[:, 0] + 0.5) / 128 - 1)
-    noise = 0.02 * np.random.default_rng(0).standard_normal(len(wanted))
-    found = fit_field(LevelField.one((128, 128, 128)), centres, wanted + noise, np.full(len(wanted), 4096.0), True)
-    # 512 cells of 0.02: a slope of standard error 0.02 / sqrt(512 / 3) = 0.0015
-    np.testing.assert_allclose(found.coefficients[:4], [0, 0.4, 0, 0], atol=0.006)
-    assert found.whole().shape == (128, 128, 128)
-    one = fit_field(LevelField.one((128, 128, 128)), centres, wanted + noise, np.full(len(wanted), 4096.0), False)
-    assert one.whole().ndim == 0
 
 
 def test_blocks_lie_where_the_noise_is() -> None:
