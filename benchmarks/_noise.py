@@ -81,8 +81,9 @@ class Noisy:
 
     @property
     def typical(self) -> float:
-        """The median level, which is what an estimate of one number means."""
-        return self.std if self.std_map is None else float(np.median(self.std_map))
+        """The median level, which is what an estimate of one number means: of voxels at the floor nothing is seen."""
+        data = self.volume.data
+        return self.std if self.std_map is None else float(np.median(self.std_map[data > data.min()]))
 
 
 def label(kind: str, level: float) -> str:

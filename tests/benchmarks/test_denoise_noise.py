@@ -70,6 +70,15 @@ def test_varying_noise_goes_from_once_to_three_times() -> None:
     assert noisy.std == pytest.approx(np.sqrt(np.mean(noisy.std_map.astype(float) ** 2)))
 
 
+def test_the_typical_level_is_that_of_voxels_above_the_floor() -> None:
+    data = np.full((4, 4, 4), -1024.0, dtype=np.float32)
+    std_map = np.full((4, 4, 4), 2.0, dtype=np.float32)
+    data[:1], std_map[:1] = 40.0, 20.0
+    noisy = Noisy("ct", 0.25, Volume.from_array(data), 10.0, -1024.0, 1000.0, std_map=std_map)
+    assert noisy.typical == 20
+    assert replace(noisy, std_map=None).typical == 10
+
+
 def test_every_kind_has_a_maker_and_sets() -> None:
     assert set(_noise.LEVELS) == set(_noise.SETS) == set(_noise.KINDS)
 
