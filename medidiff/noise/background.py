@@ -17,6 +17,7 @@ _RATIO_TOLERANCE = 0.12  # of the mean over the standard deviation: 1.91 for 1 c
 # The mean of the 64 values of a cube has a standard deviation of 0.08 levels (0.3 when correlated); the rest is for an
 # inexact level.
 _WINDOW = 0.4
+_ALL_DARK, _WIDER = 0.8, 0.1  # of the darkest third of the cubes; of ln(level), by which all may tell another
 _LEAST_SHARE, _FEWEST = 0.01, 80
 _SKEWED = 0.6  # of the skewness of pure chi noise must be there: Gaussian noise about an offset has none
 _SKEW_SHOWS = 8  # coils up to which skewness can be told from that of Gaussian noise
@@ -32,12 +33,14 @@ class Background(NamedTuple):
         reason: One sentence.
         level: The level of each part of each coil, nan where there is no background of a magnitude.
         coils: 1 for Rayleigh, more for chi, 0 where there is no such background.
+        share: Of the cubes.
     """
 
     rayleigh: bool
     reason: str
     level: float = float("nan")
     coils: int = 0
+    share: float = 0.0
 
 
 def find_background(
@@ -74,7 +77,6 @@ def background_of(patches: Patches) -> Background:
     dark = patches.mean <= np.quantile(patches.mean, 0.3)
     values, mean = patches.values[dark], patches.mean[dark]
     chosen = mean <= np.quantile(mean, 0.05)
-    ratio, std, coils, level = 0.0, 0.0, 1, 0.0
     for _ in range(6):
         centre, std = float(values[chosen].mean()), float(np.sqrt(values[chosen].var(axis=1).mean()))
         if not std > 0:
@@ -82,23 +84,59 @@ def background_of(patches: Patches) -> Background:
         chosen = np.abs(mean - centre) < _WINDOW * 1.5 * std
         if np.count_nonzero(chosen) < fewest / 2:
             return none
-    for _ in range(4):
-        inside = values[chosen]
-        ratio, coils = _nearest(float(inside.mean()), float(inside.std()))
-        level = float(np.sqrt(np.square(inside, dtype=np.float64).mean() / (2 * coils)))
-        chosen = np.abs(mean / level - pure_mean(coils)) < _WINDOW
-        if np.count_nonzero(chosen) < fewest:
-            return none
+    pure = _pure(values, mean, chosen, fewest)
+    if pure is None:
+        return none
+    if pure.chosen.mean() > _ALL_DARK and pure.far < _RATIO_TOLERANCE:  # its darkest cubes are darker than it is
+        chosen = np.flatnonzero(dark)[pure.chosen]
+        whole = _pure(patches.values, patches.mean, chosen, fewest, narrow=True)
+        if whole is not None and abs(np.log(whole.level / pure.level)) < _WIDER:
+            pure, values = whole, patches.values
+    ratio, coils, level = pure.ratio, pure.coils, pure.level
+    share = float(np.count_nonzero(pure.chosen) / len(patches.mean))
     expected = pure_mean(coils) / np.sqrt(2 * coils - pure_mean(coils) ** 2)
     told = f"the background's mean over standard deviation is {ratio:.2f}"
-    if abs(ratio / expected - 1) > _RATIO_TOLERANCE:
+    if pure.far > _RATIO_TOLERANCE:
         return Background(False, f"{told}, Rician noise has 1.91")
-    skewness = _skewness(values[chosen])
+    skewness = _skewness(values[pure.chosen])
     if coils <= _SKEW_SHOWS and skewness < _SKEWED * pure_skewness(coils):
         return Background(False, f"{told}, but it lies evenly about its mean ({skewness:.2f}), as Gaussian noise does")
     if coils == 1:
-        return Background(True, f"{told}, as Rician noise has it (1.91)", level, 1)
-    return Background(False, f"{told}, as noise of {coils} coils has it ({expected:.2f})", level, coils)
+        return Background(True, f"{told}, as Rician noise has it (1.91)", level, 1, share)
+    return Background(False, f"{told}, as noise of {coils} coils has it ({expected:.2f})", level, coils, share)
+
+
+class _Pure(NamedTuple):
+    """Cubes of pure noise: which (n,), their mean over deviation, how far that is from the coils' own, and the level."""
+
+    chosen: np.ndarray
+    ratio: float
+    far: float
+    coils: int
+    level: float
+
+
+def _pure(
+    values: np.ndarray, mean: np.ndarray, chosen: np.ndarray, fewest: float, narrow: bool = False
+) -> _Pure | None:
+    """The level of cubes whose mean is that of pure noise of this level, to a fixed point; None where they are few."""
+    ratio, coils, level = 0.0, 1, 0.0
+    for _ in range(8 if narrow else 4):
+        inside = values[chosen]
+        ratio, coils = _nearest(float(inside.mean()), float(inside.std()))
+        level = float(np.sqrt(np.square(inside, dtype=np.float64).mean() / (2 * coils)))
+        above = mean / level - pure_mean(coils)
+        chosen = np.abs(above) < (_narrow(above) if narrow else _WINDOW)
+        if np.count_nonzero(chosen) < fewest:
+            return None
+    expected = pure_mean(coils) / np.sqrt(2 * coils - pure_mean(coils) ** 2)
+    return _Pure(chosen, ratio, abs(ratio / expected - 1), coils, level)
+
+
+def _narrow(above: np.ndarray) -> float:
+    """Window of two deviations of pure noise, as cubes below its mean tell it: no anatomy is there."""
+    below = above[(above < 0) & (above > -_WINDOW)]
+    return min(_WINDOW, 2 * float(np.sqrt(np.square(below).sum() / max(len(below), 1))))
 
 
 def _nearest(mean: float, std: float) -> tuple[float, int]:

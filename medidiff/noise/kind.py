@@ -32,6 +32,7 @@ class Judged(NamedTuple):
         background: The level that background tells, nan where there is none.
         doubt: ln of how much higher the level is if it is noise of as many coils as the darkest tissue allows after
             all; 0 where that is ruled out (negative values, a kind that was found).
+        share: Of the cubes that are background.
     """
 
     coils: int
@@ -39,6 +40,7 @@ class Judged(NamedTuple):
     limit: FlatLimit | None
     background: float = float("nan")
     doubt: float = 0.0
+    share: float = 0.0
 
 
 def judge_kind(patches: Patches, power: Float[np.ndarray, "n 64"]) -> Judged:
@@ -61,7 +63,7 @@ def judge_kind(patches: Patches, power: Float[np.ndarray, "n 64"]) -> Judged:
     if found.coils:
         confirmed = _confirm(found, patches, power)
         if confirmed is not None:
-            return Judged(found.coils, found.reason, confirmed, found.level)
+            return Judged(found.coils, found.reason, confirmed, found.level, share=found.share)
     if found.coils <= 1 and _shuns_zero(patches, limit.noise.level):
         reason = "no background with noise in it; dark tissue has no negative values, as Gaussian noise would have"
         return Judged(1, reason, magnitude_limit(patches, power, 1, limit.noise.level))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -38,7 +39,10 @@ def refine(session: Session, seen: Observation, measured: Volume, white: bool = 
     figures = {**seen.noise.figures, "noise_refined": found.trusted, "noise_refining_evaluations": found.nfe}
     if not found.trusted:
         return replace(seen, noise=replace(seen.noise, figures=figures), warnings=[*seen.warnings, *found.warnings])
-    known = _at(seen, found.sigma.float().cpu().numpy(), figures)
+    sigma = found.sigma.float().cpu().numpy()
+    if sigma.ndim == 0 and _surer(seen.noise.interval, found.interval):  # told by much background
+        return replace(seen, noise=replace(seen.noise, figures=figures))
+    known = _at(seen, sigma, figures)
     low, high = (known.typical * factor for factor in found.interval)
     if not figures.get("noise_trusted", True):  # the prior may take fine anatomy for noise too: both are told
         low, high = float(np.fmin(low, seen.noise.interval[0])), float(np.fmax(high, seen.noise.interval[1]))
@@ -46,6 +50,11 @@ def refine(session: Session, seen: Observation, measured: Volume, white: bool = 
         x1, x2, y1, y2, z1, z2 = found.correlation
         known = replace(known, correlation=(x1, x2, y1, y2, z1, z2))
     return observe(measured, session.prior, replace(known, interval=(low, high)), seen.where)
+
+
+def _surer(first: tuple[float, float], found: tuple[float, float]) -> bool:
+    """Whether the first interval of the level is less than half as wide, as a ratio."""
+    return math.log(first[1] / first[0]) < 0.5 * math.log(found[1] / found[0]) if first[0] > 0 else False
 
 
 def _at(seen: Observation, sigma: np.ndarray, figures: dict[str, Any]) -> KnownNoise:

@@ -48,3 +48,9 @@ def test_doubts_of_the_first_estimate_stay_in_the_interval(tiny_prior: Prior, mo
 def test_what_the_prior_does_not_confirm_stays(tiny_prior: Prior, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = refined(tiny_prior, monkeypatch, KnownNoise("gaussian", 10.0, source="estimate"), trusted=False)
     assert (seen.noise.typical, seen.noise.figures["noise_refined"], seen.warnings) == (10.0, False, ["check it"])
+
+
+def test_a_level_that_background_tells_better_stays(tiny_prior: Prior, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = KnownNoise("gaussian", 10.0, source="estimate", interval=(9.9, 10.1), figures={"noise_trusted": True})
+    noise = refined(tiny_prior, monkeypatch, known).noise
+    assert (noise.typical, noise.interval, noise.figures["noise_refined"]) == (10.0, (9.9, 10.1), True)
