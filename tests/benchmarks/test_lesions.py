@@ -138,6 +138,9 @@ def test_the_table_judges_every_bin_against_bm4d() -> None:
     text = to_markdown(rows, "", "general", PERCENT)
     assert "11 of 12 bins hold" in text
     assert "| 3 | 1 | 200 | 0.800 | 0.775 | -0.025 [-0.025, -0.025] | SHORT |" in text
+    assert (
+        "| head (noise-free) | 2400 | -0.018 (0.782) | -0.015 (0.785) | -0.015 (0.785) |" in text
+    )  # (0.775 + 3 * 0.785) / 4
     few = to_markdown([r for r in rows if r["case"] == "a"], "", "general", PERCENT)
     assert "0 of 12 bins hold" in few
     assert "HOLDS (fewer than 200) |" in few
