@@ -107,7 +107,7 @@ def background_of(patches: Patches) -> Background:
 
 
 class _Pure(NamedTuple):
-    """Cubes of pure noise: which (n,), their mean over deviation, how far that is from the coils' own, and the level."""
+    """Cubes of pure noise: which (n,), their mean over deviation, how far that is from that of the coils, the level."""
 
     chosen: np.ndarray
     ratio: float
