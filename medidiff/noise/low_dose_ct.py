@@ -33,6 +33,7 @@ _SLICES = 32  # at a time, which bounds the memory
 _TISSUE_HU = -500.0
 _CUT = 0.02  # share of the border that is tissue: above it the field of view cuts the body
 _BODY_CM = 30.0
+_NO_COUNTS = 1e-3  # photons of a reading: fewer are noise of the electronics alone
 _ATTEMPTS, _CLOSE = 8, 0.005  # to find the photons: projections of one slice, and the relative error that will do
 
 
@@ -201,13 +202,15 @@ def photons_for(
 def _expected(mean: np.ndarray, poisson: float, electronic: float) -> np.ndarray:
     """Expectation of ln(mean / max(counts, 1)): counts normal about their mean, variance poisson * mean + electronic^2.
 
-    By Gauss-Hermite quadrature at 256 means, and linearly in their logarithm between them.
+    By Gauss-Hermite quadrature at 256 means, and linearly in their logarithm between them. Below a mean of 1e-3 (behind
+    metal) counts do not depend on it.
     """
     z, weights = np.polynomial.hermite_e.hermegauss(64)
-    levels = np.geomspace(max(float(mean.min()), 1e-3), max(float(mean.max()), 2e-3), 256)
+    levels = np.geomspace(max(float(mean.min()), _NO_COUNTS), max(float(mean.max()), 2 * _NO_COUNTS), 256)
     counts = levels[:, None] + np.sqrt(poisson * levels + electronic**2)[:, None] * z
     table = np.log(levels[:, None] / np.maximum(counts, 1.0)) @ (weights / weights.sum())
-    return np.interp(np.log(np.maximum(mean, 1e-3)), np.log(levels), table)
+    below = np.log(np.minimum(mean / _NO_COUNTS, 1))
+    return np.interp(np.log(mean) - below, np.log(levels), table) + below
 
 
 def _each_path(
