@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 
 from medidiff.errors import NoiseError, NoNoiseError
 from medidiff.noise.background import background_of, variance_of_magnitude
-from medidiff.noise.kind import Judged, judge_kind, magnitude_limit
+from medidiff.noise.kind import Judged, confirm, judge_kind, magnitude_limit
 from medidiff.noise.level import FlatLimit, flat_limit
 from medidiff.noise.level_map import Field, fit_field
 from medidiff.noise.patches import FEWEST_PATCHES, MOST_PATCHES, Patches, gather_patches, spectra
@@ -137,6 +137,9 @@ def _judge(patches: Patches, power: np.ndarray, kind: str, coils: int | None) ->
         coils = 1
     reason = "asked for" if coils or found.coils else "asked for; no background tells the coils, so 1 was taken"
     coils = coils or max(1, found.coils)
+    confirmed = confirm(found, patches, power) if found.coils == coils else None
+    if confirmed is not None:
+        return Judged(coils, reason, confirmed, found.level, share=found.share)
     return Judged(coils, reason, magnitude_limit(patches, power, coils, limit.noise.level))
 
 

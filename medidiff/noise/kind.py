@@ -61,7 +61,7 @@ def judge_kind(patches: Patches, power: Float[np.ndarray, "n 64"]) -> Judged:
         return Judged(0, "the scan has negative values", limit)
     found = background_of(patches)
     if found.coils:
-        confirmed = _confirm(found, patches, power)
+        confirmed = confirm(found, patches, power)
         if confirmed is not None:
             return Judged(found.coils, found.reason, confirmed, found.level, share=found.share)
     if found.coils <= 1 and _shuns_zero(patches, limit.noise.level):
@@ -111,8 +111,8 @@ def _limit_at(
     return flat_limit(power / variance[:, None], overlap, start)
 
 
-def _confirm(found: Background, patches: Patches, power: np.ndarray) -> FlatLimit | None:
-    """The flat limit where it agrees with the background's level."""
+def confirm(found: Background, patches: Patches, power: np.ndarray) -> FlatLimit | None:
+    """The flat limit where it agrees with the background's level, or where there is hardly anything else; else None."""
     bright = (patches.mean / found.level) ** 2 > 2 * found.coils + _BRIGHT**2
     if np.count_nonzero(bright) < _ENOUGH:
         return magnitude_limit(patches, power, found.coils, found.level) if found.coils == 1 else None
@@ -137,4 +137,4 @@ def _shuns_zero(patches: Patches, level: float) -> bool:
     return bool(expected > _EXPECTED and seen < _MISSING * expected)
 
 
-__all__ = ["Judged", "judge_kind", "magnitude_limit"]
+__all__ = ["Judged", "confirm", "judge_kind", "magnitude_limit"]

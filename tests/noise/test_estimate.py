@@ -185,13 +185,14 @@ def test_where_the_level_is_told_fewer_cubes_tell_the_correlation(clean: np.ndar
         np.testing.assert_allclose(few.correlation, all_of_them.correlation, atol=0.06)
 
 
+@pytest.mark.parametrize("kind", ["auto", "rician"])
 @pytest.mark.parametrize("percent", [3, 15])
-def test_a_large_rician_background_tells_the_level(percent: int) -> None:
+def test_a_large_rician_background_tells_the_level(percent: int, kind: str) -> None:
     """The inverse of the transform needs it: a level 2% low left a background of a fifth of the noise (0.9 dB)."""
     clean = np.zeros((48, 48, 48), dtype=np.float32)
     clean[:, :, 30:] = 1000
     level = 10.0 * percent
-    estimate = estimate_noise(add_rician(clean, level, np.random.default_rng(percent)))
+    estimate = estimate_noise(add_rician(clean, level, np.random.default_rng(percent)), kind)  # type: ignore[arg-type]
     assert estimate.kind == "rician"
     # Half of the voxels tell s^2 to 1 / sqrt(55 000) = 0.4%, s to 0.2%.
     assert estimate.level == pytest.approx(level, rel=0.01)
