@@ -58,12 +58,8 @@ def choose_blocks(noisy: Bool[np.ndarray, "x y z"], most: int = MOST_BLOCKS, sha
     """
     edge = EDGE if noisy.size >= 8 * EDGE**3 else SMALL_EDGE
     shape = tuple(min(edge, max(n // _ALIGNMENT * _ALIGNMENT, min(n, _ALIGNMENT))) for n in noisy.shape)
-    sums = np.pad(noisy.astype(np.int64), ((1, 0), (1, 0), (1, 0))).cumsum(0).cumsum(1).cumsum(2)
     starts = np.array(list(itertools.product(*[_starts(n, k) for n, k in zip(noisy.shape, shape, strict=True)])))
-    corners = itertools.product((0, 1), repeat=3)
-    # inclusion and exclusion of the eight corners
-    counted = [(1 if sum(c) % 2 else -1) * sums[tuple((starts + np.array(c) * shape).T)] for c in corners]
-    filled = np.sum(counted, axis=0) / np.prod(shape)
+    filled = _counted(noisy, starts, shape) / np.prod(shape)
     keep = filled >= min(_LEAST_MEASURED, 0.999 * filled.max()) if filled.max() > 0 else filled > 0
     starts, filled = starts[keep], filled[keep]
     count = min(most, max(1, noisy.size // (share * int(np.prod(shape)))), len(starts))
@@ -78,6 +74,20 @@ def choose_blocks(noisy: Bool[np.ndarray, "x y z"], most: int = MOST_BLOCKS, sha
         if apart.max() <= 0:
             break
     return [Block(tuple(int(v) for v in starts[i]), shape) for i in chosen]  # type: ignore[arg-type]
+
+
+def _counted(noisy: np.ndarray, starts: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Noisy voxels in the blocks of that shape, one number a start. Cubes are summed first: they take little memory."""
+    unit = np.minimum(_ALIGNMENT, shape)
+    x, y, z = np.array(noisy.shape) // unit
+    i, j, k = unit
+    cubes = noisy[: x * i, : y * j, : z * k].reshape(x, i, y, j, z, k).sum(axis=(1, 3, 5), dtype=np.int64)
+    sums = np.pad(cubes, ((1, 0), (1, 0), (1, 0))).cumsum(0).cumsum(1).cumsum(2)
+    first, edge = starts // unit, shape // unit
+    corners = itertools.product((0, 1), repeat=3)
+    # inclusion and exclusion of the eight corners
+    counted = [(1 if sum(c) % 2 else -1) * sums[tuple((first + np.array(c) * edge).T)] for c in corners]
+    return np.sum(counted, axis=0)
 
 
 def _starts(size: int, edge: int) -> range:

@@ -1,6 +1,8 @@
 """The noise by the prior's own residual: exact on a Gaussian field with its exact denoiser, then the packaged prior."""
 
+import itertools
 import math
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from medidiff.nets.embedding import NOISE_CORRELATION
 from medidiff.phantoms import procedural_volume
 from medidiff.prior import Prior
 from medidiff.tasks.blind import refine_noise
-from medidiff.tasks.blocks import choose_blocks, noisy_voxels
+from medidiff.tasks.blocks import Block, choose_blocks, noisy_voxels
 
 SHAPE = (24, 24, 24)
 SMOOTH = (2.0, 2.0, 2.0)
@@ -87,6 +89,27 @@ def test_blocks_lie_where_the_noise_is() -> None:
         assert all(a % 8 == 0 for a in block.start)
     assert len({b.start for b in blocks}) == len(blocks)
     assert choose_blocks(np.zeros((40, 40, 40), dtype=bool)) == []
+
+
+@pytest.mark.parametrize("shape", [(33, 40, 9), (5, 60, 61), (70, 65, 64)])
+def test_the_first_block_is_a_fullest_one(shape: tuple[int, int, int]) -> None:
+    noisy = np.zeros(shape, dtype=bool)
+    noisy[24:32, 8:, : min(shape[2], 16)] = True
+    noisy[shape[0] - shape[0] % 8 :] = True  # beyond the last whole cube: in no block
+    noisy[0] |= shape[0] < 8
+    block = choose_blocks(noisy)[0]
+    x, y, z = (range(0, n - k + 1, 8) for n, k in zip(shape, block.shape, strict=True))
+    most = max(noisy[Block(start, block.shape).place].sum() for start in itertools.product(x, y, z))
+    assert noisy[block.place].sum() == most > 0
+
+
+def test_blocks_of_a_large_scan_take_no_memory() -> None:
+    noisy = np.ones((128, 128, 128), dtype=bool)
+    tracemalloc.start()
+    choose_blocks(noisy)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2 * noisy.size  # sums voxel by voxel took 16 bytes each: 2 GB of 512^3
 
 
 def test_what_a_mask_repeats_is_no_noise() -> None:
