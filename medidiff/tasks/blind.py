@@ -53,7 +53,7 @@ class Refined:
     """Noise as the prior finds it, in normalised (stabilised) units.
 
     Args:
-        sigma: Level: 0-dim or a map, as it came in.
+        sigma: Level: 0-dim, or a map (1, 1, x, y, z) where one came in or the level differs from place to place.
         correlation: Of the noise one and two voxels apart (x1, x2, y1, y2, z1, z2), or None as it came in.
         interval: An interval of the true level as factors of `sigma`, (low, high), meant for 95%; its coverage has
             not been checked.
@@ -130,9 +130,9 @@ def refine_noise(
         return _unchanged(sigma, correlation, nfe, why)
     field = field or LevelField.one(noisy.shape)
     spread = 1.96 * math.hypot(_FLOOR if field.flat else _FLOOR_MAP, search.standard_error)
-    local = field.whole().to(sigma)
-    factor = search.factor * (local[None, None] if local.ndim else local)
-    return Refined(sigma * factor, search.correlation, (math.exp(-spread), math.exp(spread)), nfe)
+    factor = field.whole().to(sigma).mul_(search.factor)
+    level = sigma * (factor[None, None] if factor.ndim else factor)
+    return Refined(level, search.correlation, (math.exp(-spread), math.exp(spread)), nfe)
 
 
 class _Search:

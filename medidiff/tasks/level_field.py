@@ -28,7 +28,7 @@ class LevelField:
         weights: Of the products of 0 to 3 half waves across the scan along x, y and z, (4, 4, 4).
         low: Smallest ln(factor) where there was data.
         high: Largest.
-        gain: Variance of the cells about one level over that about this field, minus 1.
+        gain: Cross-validated variance of the cells about one level over that about this field, minus 1.
         scatter: Standard deviation of the cells about it.
     """
 

@@ -63,7 +63,7 @@ def find_local(
 
     Every cell of 8^3 voxels tells the level that it asks for. A quarter of the blocks is measured as the level is told,
     each further quarter at the field through those before, so that it is nearer to the truth. The field goes through
-    all. Where the first quarter shows no field, nothing else is measured.
+    all. As soon as there are enough cells and they show no field, nothing else is measured.
 
     Args:
         scan: To be measured.
