@@ -99,6 +99,8 @@ def estimate_noise(
     """
     data = np.asarray(scan, dtype=np.float32)
     patches = gather_patches(data, where, _PATCHES_TOLD if told else MOST_PATCHES)
+    if told and len(patches.mean) < FEWEST_PATCHES * patches.overlap:  # of a small part of a large scan
+        patches = gather_patches(data, where)
     if len(patches.mean) < FEWEST_PATCHES * patches.overlap:
         independent = round(len(patches.mean) / patches.overlap)
         raise NoiseError(

@@ -185,6 +185,16 @@ def test_where_the_level_is_told_fewer_cubes_tell_the_correlation(clean: np.ndar
         np.testing.assert_allclose(few.correlation, all_of_them.correlation, atol=0.06)
 
 
+def test_a_small_mask_tells_the_correlation_of_a_level_that_is_told() -> None:
+    part = add_correlated(np.full((18, 18, 18), 100.0), 5.0, np.random.default_rng(0), GaussianKernel((0.8, 0.8, 0.0)))
+    scan, mask = np.full((160, 160, 160), 100, dtype=np.float32), np.zeros((160, 160, 160), dtype=bool)
+    mask[61:79, 61:79, 61:79] = True
+    scan[mask] = part.ravel()
+    assert estimate_noise(scan, "gaussian", mask, told=True).correlation == pytest.approx(
+        estimate_noise(scan, "gaussian", mask).correlation
+    )
+
+
 @pytest.mark.parametrize("kind", ["auto", "rician"])
 @pytest.mark.parametrize("percent", [3, 15])
 def test_a_large_rician_background_tells_the_level(percent: int, kind: str) -> None:
