@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ def peers_of(path: Path, rows: Sequence[Row]) -> list[Row]:
         if row["method"] == "noisy" and _place(row) in here and _alike(row, here[_place(row)])
     }
     return [
-        {"kind": "gaussian", **row}  # the first version of the benchmark knew no other
+        {"kind": "gaussian", "extra_mib": math.nan, **row}  # which the first version of the benchmark did not write
         for row in earlier
         if _place(row) in same
         and not str(row["method"]).startswith("medidiff")

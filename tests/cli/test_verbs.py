@@ -175,7 +175,14 @@ def test_an_interrupted_process_leaves_nothing(tmp_path: Path, number: signal.Si
         "50",
         *QUICK,
     ]
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=os.environ)
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # tests run by a background job ignore SIGINT
+    )
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("*.partial")) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
