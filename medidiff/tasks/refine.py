@@ -14,6 +14,8 @@ from medidiff.tasks.observation import Observation, observe
 from medidiff.tasks.session import Session
 from medidiff.volume import Volume
 
+_APART = 0.25  # of ln(level), between background and prior, from which a person should look; chosen, not measured
+
 
 def refine(session: Session, seen: Observation, measured: Volume, white: bool = False) -> Observation:
     """The observation at the noise that the prior finds; the same where it finds none to trust, with a warning.
@@ -41,15 +43,29 @@ def refine(session: Session, seen: Observation, measured: Volume, white: bool = 
         return replace(seen, noise=replace(seen.noise, figures=figures), warnings=[*seen.warnings, *found.warnings])
     sigma = found.sigma.float().cpu().numpy()
     if sigma.ndim == 0 and _surer(seen.noise.interval, found.interval):  # told by much background
-        return replace(seen, noise=replace(seen.noise, figures=figures))
-    known = _at(seen, sigma, figures)
-    low, high = (known.typical * factor for factor in found.interval)
-    if not figures.get("noise_trusted", True):  # the prior may take fine anatomy for noise too: both are told
-        low, high = float(np.fmin(low, seen.noise.interval[0])), float(np.fmax(high, seen.noise.interval[1]))
+        known = _kept(seen, sigma, figures)
+    else:
+        known = _at(seen, sigma, figures)
+        low, high = (known.typical * factor for factor in found.interval)
+        if not figures.get("noise_trusted", True):  # the prior may take fine anatomy for noise too: both are told
+            low, high = float(np.fmin(low, seen.noise.interval[0])), float(np.fmax(high, seen.noise.interval[1]))
+        known = replace(known, interval=(low, high))
     if told and found.correlation is not None:
         x1, x2, y1, y2, z1, z2 = found.correlation
         known = replace(known, correlation=(x1, x2, y1, y2, z1, z2))
-    return observe(measured, session.prior, replace(known, interval=(low, high)), seen.where)
+    return observe(measured, session.prior, known, seen.where)
+
+
+def _kept(seen: Observation, sigma: np.ndarray, figures: dict[str, Any]) -> KnownNoise:
+    """The noise at the level of the background, with a warning where the prior finds another in the tissue."""
+    apart = float(np.log(sigma / seen.sigma))
+    if abs(apart) < _APART:
+        return replace(seen.noise, figures=figures)
+    warning = (
+        f"the background tells a noise level of {seen.noise.typical:.4g}; the prior finds {math.exp(apart):.2g} times "
+        "that in the rest. The background's was used; give --noise-std if you know better."
+    )
+    return replace(seen.noise, figures={**figures, "noise_refined": False}, warnings=[*seen.noise.warnings, warning])
 
 
 def _surer(first: tuple[float, float], found: tuple[float, float]) -> bool:

@@ -19,9 +19,11 @@ SETTINGS: dict[str, Any] = dict(device="cpu", precision="float32", threads=None,
 SCAN = Volume.from_array(np.random.default_rng(0).normal(100, 10, (16, 16, 16)).astype(np.float32))
 
 
-def refined(prior: Prior, monkeypatch: pytest.MonkeyPatch, known: KnownNoise, trusted: bool = True) -> Observation:
+def refined(
+    prior: Prior, monkeypatch: pytest.MonkeyPatch, known: KnownNoise, trusted: bool = True, factor: float = 1.2
+) -> Observation:
     def find(denoise: object, y: object, sigma: Any, *_: object) -> Refined:
-        return Refined(1.2 * sigma, None, (0.9, 1.1), 0.3, trusted, [] if trusted else ["check it"])
+        return Refined(factor * sigma, None, (0.9, 1.1), 0.3, trusted, [] if trusted else ["check it"])
 
     monkeypatch.setattr(module, "refine_noise", find)
     session = Session(prior, (1.0, 1.0, 1.0), **SETTINGS)
@@ -54,3 +56,12 @@ def test_a_level_that_background_tells_better_stays(tiny_prior: Prior, monkeypat
     known = KnownNoise("gaussian", 10.0, source="estimate", interval=(9.9, 10.1), figures={"noise_trusted": True})
     noise = refined(tiny_prior, monkeypatch, known).noise
     assert (noise.typical, noise.interval, noise.figures["noise_refined"]) == (10.0, (9.9, 10.1), True)
+
+
+def test_a_prior_that_disagrees_with_much_background_is_heard(
+    tiny_prior: Prior, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = KnownNoise("gaussian", 10.0, source="estimate", interval=(9.9, 10.1), figures={"noise_trusted": True})
+    seen = refined(tiny_prior, monkeypatch, known, factor=2.0)
+    assert (seen.noise.typical, seen.noise.figures["noise_refined"]) == (10.0, False)
+    assert any("2 times" in line for line in seen.warnings)
