@@ -88,19 +88,24 @@ def denoising_error(denoised: Tensor, pair: NoisyPair, target: Tensor, sigma_dat
     return loss_weight(pair.level, sigma_data) * (prediction - target) ** 2
 
 
-def expected_error(denoised: Denoised, level: Tensor, u: Tensor, sigma_data: Tensor) -> Float[Tensor, "b 1 1 1 1"]:
+def expected_error(
+    log_variance: Tensor, pair: NoisyPair, tau: Tensor, u: Tensor, sigma_data: Tensor
+) -> Float[Tensor, "b 1 1 1 1"]:
     """Weighted error that the denoiser expects of itself in each patch, relative to that of its level, 1/10 to 4.
 
     Divided by it, every patch counts alike, flat or full of detail, as in a mean of decibels. It depends on y alone,
-    and a weight that does so leaves the posterior mean where the minimum of the squared error is.
+    and a weight that does so leaves the posterior mean where the minimum of the squared error is. Given y, a noisy
+    target scatters by a^2 Var[x0 | y] + a tau^2 about the prediction (coloured: nearly).
 
     Args:
-        denoised: Output of the denoiser for y.
-        level: Its total noise, as in `NoisyPair`.
-        u: ln of the weighted error expected at that level, broadcastable to `denoised`.
+        log_variance: Of the denoiser for y.
+        pair: What it was given.
+        tau: The target's own noise level, (b, 1, 1, 1, 1).
+        u: ln of the weighted error expected at that level, broadcastable to `log_variance`.
         sigma_data: Standard deviation of the clean data.
     """
-    relative = torch.exp(denoised.log_variance - u) * loss_weight(level, sigma_data)
+    squared = pair.a**2 * log_variance.exp() + pair.a * tau**2
+    relative = squared * loss_weight(pair.level, sigma_data) * torch.exp(-u)
     return relative.detach().mean(dim=(1, 2, 3, 4), keepdim=True).clamp(*_RELATIVE)
 
 

@@ -124,7 +124,14 @@ class DenoiserTraining(lightning.LightningModule):
         )
         clean = (tau == 0).to(target)
         u = self.level_weight(total.float()) + self.colour_weight(correlation)[:, :, None, None, None]
-        relative = expected_error(denoised, total, u, self.denoiser.sigma_data)
+        relative = torch.cat(
+            [
+                expected_error(
+                    denoised.log_variance[i : i + 1], pair, tau[i : i + 1], u[i : i + 1], self.denoiser.sigma_data
+                )
+                for i, pair in enumerate(pairs)
+            ]
+        )
         reweighted = (error * torch.exp(-u.detach()) / relative).mean()
         learn_u = ((error.detach() * torch.exp(-u) + u) * clean).mean()
         loss = reweighted + learn_u + 0.1 * log_variance_loss(denoised, target, clean)

@@ -181,15 +181,30 @@ def test_clean_targets_need_no_split_and_may_have_a_map() -> None:
 
 @pytest.mark.parametrize(("factor", "expected"), [(2.0, 2.0), (0.001, 0.1), (50.0, 4.0)])
 def test_expected_error_is_relative_to_the_level_and_carries_no_gradient(factor: float, expected: float) -> None:
-    level = torch.tensor([0.1, 0.5]).reshape(2, 1, 1, 1, 1)
-    sigma_data, u = torch.full((1, 1, 1, 1, 1), 0.5), torch.tensor([-2.0, -1.0]).reshape(2, 1, 1, 1, 1)
-    own = torch.log(factor * torch.exp(u) / loss_weight(level, sigma_data)).expand(2, 1, 4, 4, 4)
-    denoised = Denoised(torch.zeros(2, 1, 4, 4, 4), own.clone().requires_grad_())
-    found = expected_error(denoised, level, u, sigma_data)
-    assert found.shape == (2, 1, 1, 1, 1)
+    level, sigma_data, u = torch.full((1, 1, 1, 1, 1), 0.1), torch.full((1, 1, 1, 1, 1), 0.5), torch.tensor(-2.0)
+    clean = torch.zeros(1, 1, 1, 1, 1)
+    pair = corrupt(torch.zeros(1, 1, 4, 4, 4), clean, level, torch.zeros(1, 1, 4, 4, 4))
+    own = torch.log(factor * torch.exp(u) / loss_weight(level, sigma_data)).expand(1, 1, 4, 4, 4)
+    found = expected_error(own.clone().requires_grad_(), pair, clean, u, sigma_data)
+    assert found.shape == (1, 1, 1, 1, 1)
     assert not found.requires_grad
-    torch.testing.assert_close(found.flatten(), torch.full((2,), expected))
-    half = torch.cat([own[:1, :, :2], own[:1, :, 2:] + torch.log(torch.tensor(2.0))], dim=2)  # the mean of a patch
-    if factor == 2:
-        whole = expected_error(Denoised(denoised.mean[:1], half), level[:1], u[:1], sigma_data)
-        torch.testing.assert_close(whole.flatten(), torch.tensor([3.0]))
+    assert float(found) == pytest.approx(expected)
+    if factor == 2:  # the mean of a patch
+        half = torch.cat([own[:, :, :2], own[:, :, 2:] + math.log(2.0)], dim=2)
+        assert float(expected_error(half, pair, clean, u, sigma_data)) == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize(("tau", "level"), [(0.1, 0.3), (0.2, 0.25), (0.0, 0.3)])
+def test_expected_error_is_the_error_that_the_exact_denoiser_makes(tau: float, level: float) -> None:
+    """x0 ~ N(0, S2) voxel by voxel, so D and its variance are known; u = 0 leaves the weighted error itself."""
+    generator = torch.Generator().manual_seed(0)
+    x0, own, noise = (torch.randn(1, 1, 48, 48, 48, generator=generator, dtype=torch.float64) for _ in range(3))
+    target = S2**0.5 * x0 + tau * own
+    sigma_data = five(4.0)  # so wide that the error stays between the limits
+    pair = corrupt(target, five(tau), five(level), noise)
+    variance = S2 * level**2 / (S2 + level**2)
+    mean = S2 / (S2 + level**2) * pair.y
+    u = five(math.log(float(loss_weight(five(level), sigma_data)) * variance))
+    made = float((denoising_error(mean, pair, target, sigma_data) * torch.exp(-u)).mean())
+    wanted = expected_error(torch.full_like(mean, math.log(variance)), pair, five(tau), u, sigma_data)
+    assert float(wanted) == pytest.approx(made, rel=0.02)
