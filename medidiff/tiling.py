@@ -17,8 +17,8 @@ from medidiff.prior.denoiser import Denoiser
 from medidiff.tiles import AS_IT_LIES, BLEND, Cut, Grid, cut_up, on_grid, spans_along
 
 MARGIN = 16
-"""Context around a tile's own voxels: with 16, tiles differ from the whole by 0.4% of sigma rms in the median of random scans, by 1.1% in
-the worst of 170 (`python -m benchmarks.random_cases`); with 24 the worst of those falls to 1.0% only."""
+"""Context around a tile's own voxels: with 16, tiles differ from the whole by 0.4% of sigma rms in the median of random
+scans, by 1.1% in the worst of 170 (`python -m benchmarks.random_cases`); with 24 the worst of those falls to 1.0%."""
 _MAX_CUTS = 64  # tiles along one axis; beyond this the margins are nearly all the work
 # What the whole volume needs beside the network's own memory: scan, map, padded copies, the two outputs, their sums.
 _BYTES_PER_VOXEL_HELD = 40
