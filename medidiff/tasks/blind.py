@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from medidiff.diffusion.noise_shape import noise_shape
+from medidiff.diffusion.noise_shape import NoiseShape, noise_shape
 from medidiff.tasks.blocks import choose_blocks, noisy_voxels
 from medidiff.tasks.level_field import LevelField
 from medidiff.tasks.local_level import Scan, find_local
@@ -85,8 +85,8 @@ def refine_noise(
 
     At most three rounds of two evaluations on at most eight blocks of 32^3 voxels: 7% of two passes over
     256 x 256 x 180 voxels, at most one pass over a small one (two over one that is hardly larger than a block). Then
-    two on at most 32 blocks for the map, 9% of two passes, two passes over a small scan; a quarter of that where there
-    is none.
+    two on at most 32 blocks for the map, 9% of two passes, two passes over a small scan; where there is none, a
+    quarter of that, a half over one of few blocks.
 
     Args:
         denoise: Denoiser of the prior.
@@ -113,7 +113,7 @@ def refine_noise(
     scan = Scan(denoise, y, torch.from_numpy(noisy).to(y), spacing_mm, torch.Generator().manual_seed(seed))
     rounds = 0
     while rounds < max(1, min(_MOST_ROUNDS, int(budget / work))):
-        told = None if search.correlation is None else noise_shape(search.correlation)
+        told = search.told
         parts = [scan.measure(sigma, search.factor, told, block) for block in blocks]
         rounds += 1
         if search.update(parts):
@@ -122,8 +122,7 @@ def refine_noise(
     problem = search.problem()
     if problem:
         return _unchanged(sigma, correlation, nfe, problem)
-    told = None if search.correlation is None else noise_shape(search.correlation)
-    field, more = find_local(scan, sigma, search.factor, told, is_map=sigma.ndim > 0)
+    field, more = find_local(scan, sigma, search.factor, search.told, is_map=sigma.ndim > 0)
     nfe += more
     if field is None and search.spread > _DISAGREE:
         why = f"parts of the scan ask for levels that differ {math.exp(search.spread):.2g} times"
@@ -149,6 +148,11 @@ class _Search:
     def factor(self) -> float:
         """Of the level that came in."""
         return math.exp(self.logarithm)
+
+    @property
+    def told(self) -> NoiseShape | None:
+        """What the prior is told of the correlation; None for a prior that is not told."""
+        return None if self.correlation is None else noise_shape(self.correlation)
 
     def update(self, parts: list[Moments]) -> bool:
         """Take one round's moments in; true when another round would change little."""
