@@ -116,10 +116,24 @@ class PatchDataModule(lightning.LightningDataModule):
         dataset = self._dataset("train", self.steps * self.batch, self.augmentation, self.first_step * self.batch)
         return DataLoader(dataset, batch_size=self.batch, shuffle=False, num_workers=0)
 
-    def val_dataloader(self) -> DataLoader[dict[str, Any]]:
-        """The same val patches every time."""
+    @property
+    def fixed_splits(self) -> tuple[str, ...]:
+        """Splits that are validated, in this order; a small cohort may have no val patients."""
+        return ("val", "train") if self.loaded["val"] else ("train",)
+
+    def val_dataloader(self) -> list[DataLoader[dict[str, Any]]]:
+        """Fixed patches of val, and of the training scans of the same sources: the difference shows overfitting."""
+        return [self.fixed_dataloader(split) for split in self.fixed_splits]
+
+    def fixed_dataloader(self, split: str) -> DataLoader[dict[str, Any]]:
+        """The same patches of a split every time, not augmented; patch i is of the same source in both splits."""
         plain = Augmentation(contrast=0, invert=0, scale=1, offset=0, coarser=0, flip=False, axes=False)
-        return DataLoader(self._dataset("val", self.val_patches, plain), batch_size=4, num_workers=0)
+        judged = {cases[0].kind for _, cases in self.loaded["val"]}
+        sources = [part for part in self.loaded[split] if not judged or part[1][0].kind in judged]
+        dataset = PatchDataset(
+            sources, self.kinds, self.shape, self.val_patches, augmentation=plain, seed=self.seed + 1
+        )
+        return DataLoader(dataset, batch_size=4, num_workers=0)
 
     def _dataset(self, split: str, length: int, augmentation: Augmentation, first: int = 0) -> PatchDataset:
         return PatchDataset(
@@ -129,5 +143,5 @@ class PatchDataModule(lightning.LightningDataModule):
             length,
             first=first,
             augmentation=augmentation,
-            seed=self.seed if split == "train" else self.seed + 1,
+            seed=self.seed,
         )

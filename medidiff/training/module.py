@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import lightning
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from medidiff.diffusion.colour import colour, correlations, draw_power, gaussian_power
+from medidiff.diffusion.colour import colour, correlations, draw_power
 from medidiff.diffusion.losses import (
     NoisyPair,
     corrupt,
@@ -26,11 +26,8 @@ from medidiff.nets.unet import HaarUNet, NetConfig
 from medidiff.training.config import TrainingConfig
 from medidiff.training.muon import ConvMuon
 from medidiff.training.start import start_from
+from medidiff.training.validation import validation_figures
 
-VALIDATION_PERCENT = (3.0, 9.0, 15.0)
-"""Noise levels of the validation, percent of the intensity range."""
-COLOURED_VALIDATION = (9.0, (0.8, 0.8, 0.0))
-"""Level (one of `VALIDATION_PERCENT`) and kernel widths in voxels of the validation under coloured noise."""
 KNOTS = 128
 """Levels at which u(sigma) is computed; between them it is interpolated."""
 P_UNCONDITIONAL = 0.7
@@ -167,32 +164,16 @@ class DenoiserTraining(lightning.LightningModule):
         super().optimizer_step(*args, **kwargs)
         self.ema.update_parameters(self.denoiser)
 
-    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        """PSNR of the averaged weights at fixed levels, per batch of val patches with fixed noise."""
-        target, tau = batch["target"], batch["tau"]
-        generator = torch.Generator().manual_seed(batch_idx)
-        noise = torch.randn(target.shape, generator=generator).to(target)
-        for percent in VALIDATION_PERCENT:
-            sigma = percent / 100 * 2
-            y = target + sigma * noise
-            mean = self.ema.module(y, torch.tensor(sigma), batch["spacing_mm"], None).mean
-            mse = ((mean - target) ** 2).mean(dim=(1, 2, 3, 4))
-            self.log(f"val/psnr_{percent:g}pct", (10 * torch.log10(4 / mse)).mean(), prog_bar=True)
-            if percent == COLOURED_VALIDATION[0]:
-                self._validate_coloured(target, noise, sigma, batch["spacing_mm"])
-            excess = (mse - tau.flatten() ** 2).clamp_min(1e-8)
-            self.log(f"val/psnr_less_own_noise_{percent:g}pct", (10 * torch.log10(4 / excess)).mean())
+    def validation_step(self, batch: dict[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Error of the averaged weights on fixed patches of val, then of train, see `validation`."""
+        split = self.trainer.datamodule.fixed_splits[dataloader_idx]  # type: ignore[attr-defined]
+        for name, value in validation_figures(self.averaged, batch, batch_idx, split).items():
+            self.log(name, value, prog_bar=split == "val", add_dataloader_idx=False)
 
-    def _validate_coloured(self, target: Tensor, noise: Tensor, sigma: float, spacing_mm: Tensor) -> None:
-        """PSNR under noise blurred in a plane, with and without the network being told."""
-        shape = (target.shape[2], target.shape[3], target.shape[4])
-        power = gaussian_power(shape, COLOURED_VALIDATION[1])
-        y = target + sigma * colour(noise, power.to(target))
-        told = correlations(power, shape).to(target).expand(target.shape[0], 6)
-        for name, cond in (("told", {NOISE_CORRELATION: told}), ("untold", None)):
-            mean = self.ema.module(y, torch.tensor(sigma), spacing_mm, cond).mean
-            mse = ((mean - target) ** 2).mean(dim=(1, 2, 3, 4))
-            self.log(f"val/psnr_coloured_{name}", (10 * torch.log10(4 / mse)).mean())
+    @property
+    def averaged(self) -> Preconditioned:
+        """The denoiser with averaged weights: what is validated, drawn and shipped."""
+        return cast(Preconditioned, self.ema.module)
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Muon for convolution kernels and AdamW for the rest, or AdamW for all."""

@@ -13,7 +13,7 @@ import torch
 
 from medidiff.draw import beside, grey, png_bytes, stack
 from medidiff.io import atomic_open
-from medidiff.training.module import VALIDATION_PERCENT
+from medidiff.training.validation import VALIDATION_PERCENT
 
 
 def say(line: str) -> None:
@@ -62,7 +62,7 @@ class SamplePictures(lightning.Callback):
     @torch.no_grad()
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
         """Draw the averaged weights' work at the middle validation level."""
-        batch = next(iter(trainer.datamodule.val_dataloader()))
+        batch = next(iter(trainer.datamodule.fixed_dataloader(trainer.datamodule.fixed_splits[0])))
         target = batch["target"][: self.patches].to(pl_module.device)
         sigma = VALIDATION_PERCENT[1] / 100 * 2
         noise = torch.randn(target.shape, generator=torch.Generator().manual_seed(0)).to(target)

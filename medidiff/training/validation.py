@@ -1,0 +1,76 @@
+"""What a validation measures: the error left at fixed noise levels, on the same patches with the same noise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from medidiff.diffusion.colour import colour, correlations, gaussian_power
+from medidiff.nets.embedding import NOISE_CORRELATION
+
+VALIDATION_PERCENT = (3.0, 9.0, 15.0)
+"""Noise levels of the validation, percent of the intensity range."""
+COLOURED_VALIDATION = (9.0, (0.8, 0.8, 0.0))
+"""Level (one of `VALIDATION_PERCENT`) and kernel widths in voxels of the validation under coloured noise."""
+RANGE = 2.0
+"""Intensity range of a normalised scan, the peak of every PSNR here."""
+
+
+@torch.no_grad()
+def validation_figures(
+    denoise: Callable[..., Any], batch: dict[str, Any], number: int, split: str = "val"
+) -> dict[str, Tensor]:
+    """PSNR of a denoiser at fixed levels on one batch, in dB, mean over its patches.
+
+    The noise depends on the batch's number alone: val patches and training patches get the same.
+
+    Args:
+        denoise: y, sigma, spacing_mm, conditions -> an object with `mean`.
+        batch: Patches as training has them, see `cohort`.
+        number: The batch's number within its split.
+        split: Beginning of the figures' names; `val` adds the figures under coloured noise.
+
+    Returns:
+        `{split}/psnr_{percent}pct` against the scan as it is, and `{split}/psnr_less_own_noise_{percent}pct`, where the
+        own noise variance tau^2 of the scan is taken off the error.
+    """
+    target, tau = batch["target"], batch["tau"]
+    noise = torch.randn(target.shape, generator=torch.Generator().manual_seed(number)).to(target)
+    cond, figures = watched_conditions(batch), {}
+    for percent in VALIDATION_PERCENT:
+        sigma = percent / 100 * RANGE
+        mean = denoise(target + sigma * noise, torch.tensor(sigma), batch["spacing_mm"], cond).mean
+        mse = ((mean - target) ** 2).mean(dim=(1, 2, 3, 4))
+        figures[f"{split}/psnr_{percent:g}pct"] = _psnr(mse)
+        if split == "val" and percent == COLOURED_VALIDATION[0]:
+            figures |= _coloured(denoise, target, noise, sigma, batch["spacing_mm"])
+        excess = (mse - tau.flatten() ** 2).clamp_min(1e-8)
+        figures[f"{split}/psnr_less_own_noise_{percent:g}pct"] = _psnr(excess)
+    return figures
+
+
+def watched_conditions(batch: dict[str, Any]) -> dict[str, Tensor] | None:
+    """What a denoiser is told of validation patches besides their spacing: where they lie, if that is known."""
+    return {"position": batch["position"]} if "position" in batch else None
+
+
+def _psnr(mse: Tensor) -> Tensor:
+    return (10 * torch.log10(RANGE**2 / mse)).mean()
+
+
+def _coloured(
+    denoise: Callable[..., Any], target: Tensor, noise: Tensor, sigma: float, spacing_mm: Tensor
+) -> dict[str, Tensor]:
+    """PSNR under noise blurred in a plane, with and without the network being told."""
+    shape = (target.shape[2], target.shape[3], target.shape[4])
+    power = gaussian_power(shape, COLOURED_VALIDATION[1])
+    y = target + sigma * colour(noise, power.to(target))
+    told = correlations(power, shape).to(target).expand(target.shape[0], 6)
+    figures = {}
+    for name, cond in (("told", {NOISE_CORRELATION: told}), ("untold", None)):
+        mean = denoise(y, torch.tensor(sigma), spacing_mm, cond).mean
+        figures[f"val/psnr_coloured_{name}"] = _psnr(((mean - target) ** 2).mean(dim=(1, 2, 3, 4)))
+    return figures
