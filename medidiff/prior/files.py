@@ -31,6 +31,7 @@ class PriorEntry:
         size_bytes: Size of the file.
         tensors: Shape of every weight by name.
         problem: Why the file cannot be used, or None.
+        base: Of an adapted prior: name, version and content_hash of the prior whose weights it changes.
     """
 
     path: Path
@@ -41,6 +42,7 @@ class PriorEntry:
     size_bytes: int
     tensors: dict[str, tuple[int, ...]]
     problem: str | None = None
+    base: dict[str, str] | None = None
 
     @property
     def parameters(self) -> int:
@@ -108,10 +110,14 @@ def read_entry(path: str | Path) -> PriorEntry:
         card = json.loads(metadata["card"])
         tensors = {k: tuple(int(n) for n in v["shape"]) for k, v in header.items() if k != "__metadata__"}
         name, version = str(card["name"]), str(card["version"])
-    except (KeyError, TypeError, ValueError) as error:
+        base = {k: str(v) for k, v in json.loads(metadata["base"]).items()} if "base" in metadata else None
+        if base is not None and not {"name", "version", "content_hash"} <= base.keys():
+            raise KeyError("base")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise PriorError(f"{path}: the card is damaged ({error}). Download or train the prior again.") from error
     size_bytes = path.stat().st_size
-    return PriorEntry(path, name, version, card, str(metadata.get("content_hash", "")), size_bytes, tensors)
+    stated = str(metadata.get("content_hash", ""))
+    return PriorEntry(path, name, version, card, stated, size_bytes, tensors, base=base)
 
 
 def list_priors() -> list[PriorEntry]:

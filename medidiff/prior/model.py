@@ -21,10 +21,10 @@ from medidiff.io.atomic import atomic_open
 from medidiff.nets.unet import HaarUNet
 from medidiff.prior.card import Card
 from medidiff.prior.denoiser import Denoiser
-from medidiff.prior.files import FORMAT, FORMAT_VERSION, read_entry, resolve_prior
+from medidiff.prior.files import FORMAT, FORMAT_VERSION, PriorEntry, read_entry, resolve_prior
 
 StoredDtype = Literal["float16", "float32"]
-_DTYPES: dict[StoredDtype, torch.dtype] = {"float16": torch.float16, "float32": torch.float32}
+DTYPES: dict[StoredDtype, torch.dtype] = {"float16": torch.float16, "float32": torch.float32}
 
 
 class Prior:
@@ -44,7 +44,7 @@ class Prior:
         self.card = card
         self.weights = {name: weights[name].detach().cpu().contiguous() for name in sorted(weights)}
         self._check()
-        self.content_hash = content_hash(_canonical(stored_card or _card_fields(card)), self.weights)
+        self.content_hash = content_hash(canonical(stored_card or card_fields(card)), self.weights)
         """SHA-256 over the weights as stored and the card."""
 
     def __repr__(self) -> str:
@@ -64,10 +64,11 @@ class Prior:
         """
         path = resolve_prior(path)
         entry = read_entry(path)
-        try:
-            card = Card.model_validate(entry.card)
-        except ValidationError as error:
-            raise PriorError(f"{path}: the card is not valid: {_first_problem(error)}. Update medidiff.") from error
+        if entry.base is not None:
+            from medidiff.prior.adapter import load_adapted  # it stands on this module
+
+            return load_adapted(entry)
+        card = valid_card(entry)
         try:
             prior = cls(card, load_tensors(path.read_bytes()), entry.card)
         except (SafetensorError, OSError, ValueError) as error:
@@ -94,11 +95,11 @@ class Prior:
             PriorError: A weight is too large for float16.
             OutputError: The file cannot be written.
         """
-        stored = Prior(self.card, {name: t.to(_DTYPES[dtype]) for name, t in self.weights.items()})
+        stored = Prior(self.card, {name: t.to(DTYPES[dtype]) for name, t in self.weights.items()})
         metadata = {
             "format": FORMAT,
             "format_version": FORMAT_VERSION,
-            "card": _canonical(_card_fields(self.card)),
+            "card": canonical(card_fields(self.card)),
             "content_hash": stored.content_hash,
         }
         with atomic_open(path) as file:
@@ -146,6 +147,18 @@ class Prior:
                 )
 
 
+def valid_card(entry: PriorEntry) -> Card:
+    """The card of a file's header, checked.
+
+    Raises:
+        PriorError: It is not valid.
+    """
+    try:
+        return Card.model_validate(entry.card)
+    except ValidationError as error:
+        raise PriorError(f"{entry.path}: the card is not valid: {_first_problem(error)}. Update medidiff.") from error
+
+
 def content_hash(card_text: str, weights: Mapping[str, Tensor]) -> str:
     """SHA-256 over every weight's name, type, shape and bytes, in the order of names, and over the card."""
     digest = hashlib.sha256(card_text.encode())
@@ -156,11 +169,13 @@ def content_hash(card_text: str, weights: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _card_fields(card: Card) -> dict[str, Any]:
+def card_fields(card: Card) -> dict[str, Any]:
+    """The card as plain JSON types, as it is stored."""
     return card.model_dump(mode="json")
 
 
-def _canonical(fields: dict[str, Any]) -> str:
+def canonical(fields: dict[str, Any]) -> str:
+    """The one text of a JSON object that hashes are over."""
     return json.dumps(fields, sort_keys=True, ensure_ascii=True, allow_nan=False)
 
 
