@@ -11,6 +11,7 @@ from medidiff.diffusion.gaussian import GaussianDenoiser, wiener_denoise, wiener
 from medidiff.diffusion.guidance import guided
 from medidiff.diffusion.losses import (
     NoisyPair,
+    clean_squared_error,
     corrupt,
     corrupt_coloured,
     denoising_error,
@@ -44,6 +45,7 @@ __all__ = [
     "Sampler",
     "Samples",
     "blend",
+    "clean_squared_error",
     "coefficients",
     "colour",
     "correlations",

@@ -88,6 +88,28 @@ def denoising_error(denoised: Tensor, pair: NoisyPair, target: Tensor, sigma_dat
     return loss_weight(pair.level, sigma_data) * (prediction - target) ** 2
 
 
+def clean_squared_error(
+    denoised: Tensor, pair: NoisyPair, target: Tensor, tau: Float[Tensor, "b 1 1 1 1"]
+) -> Float[Tensor, " b"]:
+    """Mean squared error of a denoiser against the CLEAN scan, estimated from a noisy one without bias.
+
+    Compared with the noisy target itself, a denoiser that keeps noise would look the better one. The prediction
+    a D + (1 - a) y of the target errs by a (x0 - D) plus what no one can predict, of variance a tau^2.
+
+    Args:
+        denoised: D(y; level) (b, c, x, y, z).
+        pair: From `corrupt`, white noise of one level a scan above tau.
+        target: The noisy target.
+        tau: Its own white noise level.
+
+    Returns:
+        One value a scan; it may be slightly negative where the true error is near zero.
+    """
+    squared = (pair.a * denoised + (1 - pair.a) * pair.y - target) ** 2
+    unpredictable = pair.a * tau**2
+    return ((squared - unpredictable) / pair.a**2).mean(dim=(1, 2, 3, 4))
+
+
 def expected_error(
     log_variance: Tensor, pair: NoisyPair, tau: Tensor, u: Tensor, sigma_data: Tensor
 ) -> Float[Tensor, "b 1 1 1 1"]:

@@ -1,28 +1,34 @@
-"""A run that goes on from a finished prior, with a network that may have grown."""
+"""A run that goes on from a finished prior, with a network that may have grown and conditions that may be new."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from medidiff.diffusion.preconditioning import Preconditioned
 from medidiff.errors import ConfigError
+from medidiff.nets.embedding import UNKNOWN_CATEGORY, ConditionSlots
 from medidiff.prior import Prior
 
 
 def start_from(denoiser: Preconditioned, path: Path) -> None:
-    """Load a prior's weights into a network that may have a condition or residual blocks more.
+    """Load a prior's weights into a network that may have conditions, values of them, or residual blocks more.
 
-    What is new adds nothing at first: the run begins as the prior. Blocks are added after those that the prior has.
+    What is new adds nothing at first: the run begins as the prior. Blocks and values of a condition are added after
+    those that the prior has; a continuous condition whose range has changed is rescaled, and means what it meant.
 
     Raises:
-        ConfigError: The prior has another architecture, or other kinds.
+        ConfigError: The prior has another architecture, or conditions that the run lacks.
     """
     prior = Prior.load(path)
-    weights = {name: tensor.float() for name, tensor in prior.weights.items()}
     network: Any = denoiser.network
+    had, has = prior.card.network.slots, network.config.slots
+    _refuse_other_conditions(had, has, path)
+    weights = _with_new_conditions({name: t.float() for name, t in prior.weights.items()}, had, has)
     try:
         missing, unknown = network.load_state_dict(weights, strict=False)
     except RuntimeError as error:
@@ -31,13 +37,64 @@ def start_from(denoiser: Preconditioned, path: Path) -> None:
     unexpected = [name for name in missing if not name.startswith(("embedding.colour.", *added))]
     if unknown or unexpected:
         raise ConfigError(f"start_from {path}: another architecture ({[*unknown, *unexpected][0]} does not fit).")
-    if network.config.slots != prior.card.network.slots:
-        raise ConfigError(
-            f"start_from {path}: its conditions are {prior.card.network.slots}; the run's must be the same."
-        )
     for name in added:
         torch.nn.init.zeros_(network.get_parameter(f"{name}conv2.weight"))
     denoiser.sigma_data.copy_(torch.tensor(prior.card.sigma_data).reshape(denoiser.sigma_data.shape))
+
+
+def _refuse_other_conditions(had: ConditionSlots, has: ConditionSlots, path: Path) -> None:
+    for name, slot in had.categorical.items():
+        values = has.categorical[name].values if name in has.categorical else ()
+        if values[: len(slot.values)] != slot.values:
+            raise ConfigError(
+                f"start_from {path}: its conditions are {name} of {slot.values}, the run's {values}; the run's must "
+                "begin with the prior's."
+            )
+    lost = [name for name in had.continuous if name not in has.continuous]
+    if lost or had.images != has.images:
+        raise ConfigError(f"start_from {path}: its conditions are {had}; the run lacks {lost or had.images}.")
+
+
+def _with_new_conditions(weights: dict[str, Tensor], had: ConditionSlots, has: ConditionSlots) -> dict[str, Tensor]:
+    width = weights["embedding.level_out.bias"].shape[0]
+    for name, slot in has.categorical.items():
+        key = f"embedding.tables.{name}.weight"
+        table = weights.get(key, torch.zeros(1, width))
+        new = len(slot.values) + 1 - table.shape[0]
+        weights[key] = torch.cat([table, table[UNKNOWN_CATEGORY].expand(new, -1)])
+    for name, slot in has.continuous.items():
+        key = f"embedding.scalars.{name}"
+        if name not in had.continuous:
+            weights[f"{key}.weight"], weights[f"{key}.bias"] = torch.zeros(width, 2), torch.zeros(width)
+            continue
+        before, known = had.continuous[name], weights[f"{key}.weight"]
+        # v = low + (s + 1)(high - low)/2 in both scales: s_before = factor s + shift
+        factor = (slot.high - slot.low) / (before.high - before.low)
+        shift = (slot.low + slot.high - before.low - before.high) / (before.high - before.low)
+        weights[f"{key}.weight"] = torch.stack([known[:, 0] * factor, known[:, 1] + known[:, 0] * shift], dim=1)
+    return weights
+
+
+def merged_conditions(had: Mapping[str, Any], has: Mapping[str, Any]) -> dict[str, Any]:
+    """The conditions of a run that goes on from a prior: the prior's, then what the cohort adds.
+
+    Args:
+        had: `slots` of the prior's network, as plain JSON types.
+        has: `slots` that the run asks for.
+
+    Returns:
+        Slots: values of categorical conditions united, the prior's first; ranges of continuous ones united.
+    """
+    categorical = {name: dict(slot) for name, slot in had.get("categorical", {}).items()}
+    for name, slot in has.get("categorical", {}).items():
+        first = categorical.get(name, {}).get("values", [])
+        categorical[name] = {"values": list(dict.fromkeys([*first, *slot["values"]]))}
+    continuous = {name: dict(slot) for name, slot in had.get("continuous", {}).items()}
+    for name, slot in has.get("continuous", {}).items():
+        before = continuous.get(name, slot)
+        low, high = min(before["low"], slot["low"]), max(before["high"], slot["high"])
+        continuous[name] = {"unit": before["unit"], "low": low, "high": high}
+    return {"categorical": categorical, "continuous": continuous, "images": list(had.get("images", ()))}
 
 
 def _added_blocks(network: Any, prior: Prior) -> list[str]:

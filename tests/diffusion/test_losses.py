@@ -8,6 +8,7 @@ import torch
 from medidiff.diffusion import (
     Denoised,
     NoisyPair,
+    clean_squared_error,
     colour,
     corrupt,
     corrupt_coloured,
@@ -208,3 +209,20 @@ def test_expected_error_is_the_error_that_the_exact_denoiser_makes(tau: float, l
     made = float((denoising_error(mean, pair, target, sigma_data) * torch.exp(-u)).mean())
     wanted = expected_error(torch.full_like(mean, math.log(variance)), pair, five(tau), u, sigma_data)
     assert float(wanted) == pytest.approx(made, rel=0.02)
+
+
+@pytest.mark.parametrize("tau", [0.0, 0.1, 0.3])
+@pytest.mark.parametrize("keep", [0.4, 0.8, 1.0])
+def test_the_clean_error_is_estimated_from_noisy_targets(tau: float, keep: float) -> None:
+    """D = keep y on white Gaussian scans: its error against the clean scan is known, and so is the estimate's scatter."""
+    drawn = torch.randn(3, 4, 1, 32, 32, 32, generator=torch.Generator().manual_seed(1))
+    clean, own, added = 0.5 * drawn[0], drawn[1], drawn[2]
+    level_of = torch.full((4, 1, 1, 1, 1), tau)
+    pair = corrupt(clean + tau * own, level_of, torch.full((4, 1, 1, 1, 1), 0.5), added)
+    estimate = clean_squared_error(keep * pair.y, pair, clean + tau * own, level_of)
+    exact = (keep - 1) ** 2 * 0.25 + keep**2 * 0.25
+    scatter = 3 * exact / float(pair.a.mean()) ** 2 / clean[0].numel() ** 0.5
+    assert (estimate - exact).abs().max() < 4 * scatter
+    if tau == 0.3 and keep == 1.0:  # against the noisy target itself it would look far better than it is
+        naive = ((keep * pair.y - clean - tau * own) ** 2).mean()
+        assert exact - naive > 0.08

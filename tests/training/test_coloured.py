@@ -71,9 +71,6 @@ def test_start_from_refuses_what_does_not_fit(tiny_prior: Prior, tmp_path: Path)
     for other in ({"widths": (16, 16, 32)}, {"widths": (16, 16), "blocks": (1, 1)}, {"embedding": 24}):
         with pytest.raises(ConfigError, match="another architecture"):
             start_from(fresh(**other), path)
-    slots = ConditionSlots(categorical={"kind": CategoricalSlot(values=("t1",))})
-    with pytest.raises(ConfigError, match=r"architecture|conditions"):
-        start_from(fresh(slots=slots), path)
     with pytest.raises(PriorError):
         start_from(fresh(), tmp_path / "none.safetensors")
 
