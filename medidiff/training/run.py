@@ -15,7 +15,6 @@ import lightning
 import torch
 import yaml
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from medidiff.cohort import PatchDataModule
 from medidiff.device import pick_device, set_threads
@@ -26,10 +25,23 @@ from medidiff.training.budget import Budget
 from medidiff.training.config import TrainingConfig, load_config
 from medidiff.training.export import export_prior
 from medidiff.training.interrupt import stop_on_signal
+from medidiff.training.loggers import check_loggers, make_loggers
 from medidiff.training.module import DenoiserTraining
-from medidiff.training.watch import PlainProgress, SamplePictures, say
+from medidiff.training.watch import PlainProgress, say
+from medidiff.training.watch_samples import Samples
+from medidiff.training.watch_status import RunStatus, Watch
 
-MAY_CHANGE = ("hours", "threads", "precision", "log_every", "validate_every", "checkpoint_minutes", "card")
+MAY_CHANGE = (
+    "hours",
+    "threads",
+    "precision",
+    "log_every",
+    "validate_every",
+    "checkpoint_minutes",
+    "logging",
+    "watch",
+    "card",
+)
 """Settings that a resumed run may change; every other difference is refused."""
 CHECKPOINT = "last.ckpt"
 
@@ -54,6 +66,7 @@ def run_training(config_path: Path, overrides: list[str], hours: float | None = 
     config = load_config(config_path, [*overrides, *([f"hours={hours}"] if hours is not None else [])])
     output = config.output / f"{config.name}.safetensors"
     _refuse_other_settings(config)
+    check_loggers(config.logging)
     set_threads(config.threads)
     lightning.seed_everything(config.seed, verbose=False)
     data = _data_module(config)
@@ -65,9 +78,17 @@ def run_training(config_path: Path, overrides: list[str], hours: float | None = 
     config.output.mkdir(parents=True, exist_ok=True)
     resolved = yaml.safe_dump(json.loads(config.model_dump_json()), sort_keys=False)
     atomic_write_text(config.output / "config.yaml", resolved)
+    with RunStatus(config.output, config.name, config.optimiser.steps).told() as status:
+        prior = _train(config, data, module, status)
+        status.fields["prior"] = str(prior)
+    return prior
+
+
+def _train(config: TrainingConfig, data: PatchDataModule, module: DenoiserTraining, status: RunStatus) -> Path:
+    """Fit, and write the prior."""
     budget = Budget(config.optimiser.steps, config.hours)
-    trainer = _trainer(config, budget)
-    checkpoint = config.output / CHECKPOINT
+    trainer = _trainer(config, budget, status)
+    checkpoint, prior = config.output / CHECKPOINT, config.output / f"{config.name}.safetensors"
     resume = str(checkpoint) if checkpoint.is_file() else None
     if resume:
         data.first_step = int(torch.load(checkpoint, map_location="cpu", weights_only=True)["global_step"])
@@ -81,7 +102,7 @@ def run_training(config_path: Path, overrides: list[str], hours: float | None = 
         trainer.save_checkpoint(checkpoint, weights_only=False)
         raise Interrupted(f"training {config.name}: stopped at step {trainer.global_step}; the same command goes on.")
     trainer.save_checkpoint(checkpoint, weights_only=False)
-    return export_prior(config, data, module, trainer.global_step, budget.elapsed_seconds / 3600, output)
+    return export_prior(config, data, module, trainer.global_step, budget.elapsed_seconds / 3600, prior)
 
 
 class StopOnNaN(lightning.Callback):
@@ -96,7 +117,7 @@ class StopOnNaN(lightning.Callback):
             )
 
 
-def _trainer(config: TrainingConfig, budget: Budget) -> lightning.Trainer:
+def _trainer(config: TrainingConfig, budget: Budget, status: RunStatus) -> lightning.Trainer:
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.WARNING)
     device = pick_device("auto")
@@ -111,7 +132,8 @@ def _trainer(config: TrainingConfig, budget: Budget) -> lightning.Trainer:
         ModelCheckpoint(
             config.output, save_last=True, save_top_k=0, train_time_interval=every, enable_version_counter=False
         ),
-        SamplePictures(config.output / "samples"),
+        Samples(config.output / "samples", config.watch, config.noise),
+        Watch(status, config.log_every, config.optimiser.batch, budget),
     ]
     if not on_terminal:
         callbacks.append(PlainProgress(config.log_every, budget))
@@ -123,7 +145,7 @@ def _trainer(config: TrainingConfig, budget: Budget) -> lightning.Trainer:
         max_steps=config.optimiser.steps,
         max_epochs=-1,
         callbacks=callbacks,
-        logger=[CSVLogger(config.output, name="csv"), TensorBoardLogger(config.output, name="tensorboard")],
+        logger=make_loggers(config.logging, config.output, config.name),
         log_every_n_steps=config.log_every,
         val_check_interval=min(config.validate_every, config.optimiser.steps),
         num_sanity_val_steps=0,
