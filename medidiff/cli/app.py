@@ -20,6 +20,7 @@ from medidiff.cli.info import info
 from medidiff.cli.inpaint import inpaint
 from medidiff.cli.noise import noise
 from medidiff.cli.priors import priors
+from medidiff.cli.runs import runs
 from medidiff.cli.scan import scan
 from medidiff.cli.train import train
 from medidiff.cli.verbs import Verbs
@@ -59,7 +60,7 @@ def _root(
     outcome.show_tracebacks(debug)
 
 
-for _verb in (scan, noise, denoise, inpaint, convert, evaluate, priors, info, train, demo, doctor):
+for _verb in (scan, noise, denoise, inpaint, convert, evaluate, priors, info, train, runs, demo, doctor):
     app.command()(_verb)
 
 

@@ -42,7 +42,7 @@ def read_run(folder: Path) -> dict[str, Any]:
         if not isinstance(status, dict):
             raise ValueError("not an object")
     except FileNotFoundError:
-        status = {"name": folder.name, "state": "unknown", "reason": f"no {STATUS}: made by an older version."}
+        status = _older(folder)
     except (OSError, ValueError) as error:
         status = {"name": folder.name, "state": "unknown", "reason": f"{STATUS} cannot be read ({error})."}
     val, train = status.get("val") or {}, status.get("train") or {}
@@ -81,6 +81,18 @@ def read_trend(folder: Path, wanted: str = "val/psnr_9pct") -> list[dict[str, fl
                 if wanted in values and "step" in values:
                     rows[int(values["step"])] = values
     return [rows[step] for step in sorted(rows)]
+
+
+def _older(folder: Path) -> dict[str, Any]:
+    """What the tables of a run without a status file say."""
+    reason = f"no {STATUS}: made by an older version."
+    last = (read_trend(folder) or [{}])[-1]
+    parts = {
+        part: {name.removeprefix(f"{part}/"): value for name, value in last.items() if name.startswith(f"{part}/")}
+        for part in ("val", "train")
+    }
+    step = int(last["step"]) + 1 if last else None
+    return {"name": folder.name, "state": "unknown", "reason": reason, "step": step, **parts}
 
 
 def _below(folder: Path, depth: int) -> Iterator[Path]:
