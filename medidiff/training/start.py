@@ -89,9 +89,9 @@ def merged_conditions(had: Mapping[str, Any], has: Mapping[str, Any]) -> dict[st
     for name, slot in has.get("categorical", {}).items():
         first = categorical.get(name, {}).get("values", [])
         categorical[name] = {"values": list(dict.fromkeys([*first, *slot["values"]]))}
-    continuous = {name: dict(slot) for name, slot in had.get("continuous", {}).items()}
+    continuous: dict[str, dict[str, Any]] = {name: dict(slot) for name, slot in had.get("continuous", {}).items()}
     for name, slot in has.get("continuous", {}).items():
-        before = continuous.get(name, slot)
+        before = continuous[name] if name in continuous else slot
         low, high = min(before["low"], slot["low"]), max(before["high"], slot["high"])
         continuous[name] = {"unit": before["unit"], "low": low, "high": high}
     return {"categorical": categorical, "continuous": continuous, "images": list(had.get("images", ()))}

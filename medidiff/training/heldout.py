@@ -1,0 +1,131 @@
+"""Whether training made a prior better: it against the one it came from, on scans of patients held out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+
+from medidiff.cohort.augment import Augmentation, random_patch
+from medidiff.diffusion.losses import clean_squared_error, corrupt
+from medidiff.evaluate.intervals import Interval, paired_t
+from medidiff.prior import Denoiser, Prior
+
+PERCENT = (3.0, 9.0, 15.0)
+"""Noise added, percent of the intensity range."""
+RANGE = 2.0
+"""Intensity range of a normalised scan."""
+MOST_CASES, PATCHES = 24, 2
+"""Scans compared at most, and patches a scan."""
+_FLOOR = 0.01
+"""An estimated error below this share of the added noise variance counts as it: the estimate may be negative."""
+_PLAIN = Augmentation(contrast=0, invert=0, scale=1, offset=0, coarser=0, flip=False, axes=False)
+
+
+def compare(new: Prior, old: Prior, cases: Iterable[Any], shape: tuple[int, int, int], seed: int) -> dict[str, Any]:
+    """Denoise held-out scans with both priors, under the same noise.
+
+    The error is that against the clean scan, estimated without bias from the noisy ones (`clean_squared_error`): a
+    prior that learned to keep the scans' own noise does not look better for it.
+
+    Args:
+        new: The prior just trained.
+        old: The prior it came from.
+        cases: Held-out scans of real patients.
+        shape: Patch size in voxels.
+        seed: Of patches and noise.
+
+    Returns:
+        `verdict` (better, no difference shown, worse, or unknown), `difference_db` with `low` and `high` (95%, by
+        patient; None for fewer than two patients), `levels` with the same at each noise level, `patients`, `scans`.
+    """
+    chosen = list(cases)[:MOST_CASES]
+    denoisers = (new.denoiser(), old.denoiser())
+    by_patient: dict[str, dict[float, list[tuple[float, float]]]] = {}
+    for index, case in enumerate(chosen):
+        of_patient = by_patient.setdefault(getattr(case, "patient", case.name), {p: [] for p in PERCENT})
+        for percent, both in _measure(denoisers, case, shape, [seed, index]):
+            of_patient[percent].append(both)
+    if not by_patient:
+        return {"verdict": "unknown", "reason": "no held-out scans", "patients": 0, "scans": 0, "levels": []}
+    levels = []
+    for percent in PERCENT:
+        pairs = [np.mean(of_patient[percent], axis=0) for of_patient in by_patient.values()]
+        difference = paired_t([float(a) for a, _ in pairs], [float(b) for _, b in pairs])
+        means = np.mean(pairs, axis=0)
+        levels.append({"percent": percent, "new_db": float(means[0]), "old_db": float(means[1]), **_told(difference)})
+    whole = [
+        np.mean([pair for part in of_patient.values() for pair in part], axis=0) for of_patient in by_patient.values()
+    ]
+    overall = paired_t([float(a) for a, _ in whole], [float(b) for _, b in whole])
+    verdict = "better" if overall.low > 0 else "worse" if overall.high < 0 else "no difference shown"
+    counts = {"patients": len(by_patient), "scans": len(chosen)}
+    return {"verdict": verdict, **_told(overall), **counts, "levels": levels}
+
+
+def _told(difference: Interval) -> dict[str, float | None]:
+    known = math.isfinite(difference.low)
+    low, high = (difference.low, difference.high) if known else (None, None)
+    return {"difference_db": difference.mean, "low": low, "high": high}
+
+
+@torch.inference_mode()
+def _measure(
+    denoisers: tuple[Denoiser, Denoiser], case: Any, shape: tuple[int, int, int], seed: list[int]
+) -> list[tuple[float, tuple[float, float]]]:
+    """(percent, (PSNR of new, of old)) of one scan, dB."""
+    rng = np.random.default_rng(seed)
+    squared: dict[float, list[tuple[float, float]]] = {p: [] for p in PERCENT}
+    for _ in range(PATCHES):
+        patch, spacing, own = random_patch(case, shape, _PLAIN, rng)
+        target = torch.from_numpy(patch)[None, None]
+        tau = torch.full((1, 1, 1, 1, 1), float(own))
+        noise = torch.from_numpy(rng.standard_normal(target.shape, dtype=np.float32))
+        for percent in PERCENT:
+            sigma = percent / 100 * RANGE
+            total = torch.full((1, 1, 1, 1, 1), math.hypot(sigma, float(own)))
+            pair = corrupt(target, tau, total, noise)
+            errors = []
+            for denoiser in denoisers:
+                mean = denoiser(pair.y, pair.level, torch.tensor([spacing]), None).mean.cpu()
+                errors.append(float(clean_squared_error(mean, pair, target, tau)))
+            squared[percent].append((errors[0], errors[1]))
+    results = []
+    for percent, pairs in squared.items():
+        least = _FLOOR * (percent / 100 * RANGE) ** 2
+        new_mse, old_mse = (max(float(m), least) for m in np.mean(pairs, axis=0))
+        results.append((percent, (_psnr(new_mse), _psnr(old_mse))))
+    return results
+
+
+def _psnr(mse: float) -> float:
+    return 10 * math.log10(RANGE**2 / mse)
+
+
+def told(comparison: dict[str, Any], new_name: str, old_name: str) -> str:
+    """The comparison in words, several lines."""
+    if comparison["verdict"] == "unknown":
+        return (
+            f"{new_name} against {old_name}: cannot be said, there are no held-out scans. Give some patients the split "
+            "val to find out."
+        )
+    lines = [f"{new_name} against {old_name}, {comparison['patients']} held-out patients, {comparison['scans']} scans:"]
+    for level in comparison["levels"]:
+        lines.append(
+            f"  {level['percent']:g}% noise: {level['new_db']:.2f} dB, was {level['old_db']:.2f}  ({_signed(level)})"
+        )
+    verdict = comparison["verdict"]
+    advice = {
+        "better": "BETTER",
+        "no difference shown": f"NO DIFFERENCE SHOWN: as good as {old_name} for all that is known",
+        "worse": f"WORSE: keep using {old_name}",
+    }[verdict]
+    return "\n".join([*lines, f"  in all {_signed(comparison)}: {advice}"])
+
+
+def _signed(part: dict[str, Any]) -> str:
+    text = f"{part['difference_db']:+.2f} dB"
+    return text if part["low"] is None else f"{text} [{part['low']:+.2f}, {part['high']:+.2f}]"
