@@ -19,6 +19,7 @@ from medidiff.cli.evaluate import evaluate
 from medidiff.cli.info import info
 from medidiff.cli.inpaint import inpaint
 from medidiff.cli.noise import noise
+from medidiff.cli.prepare import prepare
 from medidiff.cli.priors import priors
 from medidiff.cli.runs import runs
 from medidiff.cli.scan import scan
@@ -60,7 +61,7 @@ def _root(
     outcome.show_tracebacks(debug)
 
 
-for _verb in (scan, noise, denoise, inpaint, convert, evaluate, priors, info, train, runs, demo, doctor):
+for _verb in (scan, noise, denoise, inpaint, convert, evaluate, priors, info, prepare, train, runs, demo, doctor):
     app.command()(_verb)
 
 

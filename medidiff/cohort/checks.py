@@ -1,0 +1,153 @@
+"""What keeps a scan out of a store: each check by itself, its kind in a word or two, its reason in a sentence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from medidiff.cohort.recipe import Recipe, Window
+from medidiff.errors import GeometryError, InputError, MedidiffError
+from medidiff.volume import Volume
+
+FOREGROUND = -0.9
+"""Voxels above this normalised value are foreground, as in `own_noise_level`."""
+
+_LABELS = 8
+_SAMPLE = 100_000
+_FARTHEST = 100.0
+_SATURATED = 0.5
+_KINDS = (
+    ("4D", "4D"), ("NaN or infinite", "not finite"), ("every voxel", "constant"), ("constant", "constant"),
+    ("2D image", "not a volume"), ("not a volume", "not a volume"),
+)  # fmt: skip
+
+
+class Unfit(InputError):  # noqa: N818
+    """A scan that a check refuses; `kind` is the check in a word or two."""
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(kind, reason)
+        self.kind, self.reason = kind, reason
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """A scan that is not in the store.
+
+    Attributes:
+        source: What messages call it: nothing of a patient that the person did not type.
+        kind: Which check, such as "duplicate".
+        reason: Why, without the scan's name.
+        failed: False for what was left out on purpose (no row in the table, a second copy of the same patient's scan).
+        exit_code: Of the error.
+    """
+
+    source: str
+    kind: str
+    reason: str
+    failed: bool = True
+    exit_code: int = InputError.exit_code
+
+
+def rejection_of(source: str, error: MedidiffError, *names: str) -> Rejection:
+    """A foreseen error as a rejection.
+
+    Args:
+        source: The scan.
+        error: What was raised while it was read or checked.
+        names: What the error may call the scan; taken out of its text.
+    """
+    text = str(error)
+    for known in filter(None, (*names, source)):
+        text = text.removeprefix(f"{known}: ")
+    if isinstance(error, Unfit):
+        kind = error.kind
+    elif isinstance(error, GeometryError):
+        kind = "geometry"
+    else:
+        kind = next((kind for words, kind in _KINDS if words in text), "unreadable")
+    return Rejection(source, kind, " ".join(text.split()), exit_code=error.exit_code)
+
+
+def check_is_scan(volume: Volume) -> None:
+    """Refuse what is no scan: not 3D, no place in space, not finite, constant, or a map of a few labels.
+
+    Raises:
+        InputError, GeometryError: Why not.
+    """
+    volume.check()
+    step = max(1, volume.data.size // _SAMPLE)
+    if len(np.unique(volume.data.reshape(-1)[::step])) <= _LABELS:
+        values = np.unique(volume.data)
+        if len(values) <= _LABELS:
+            shown = ", ".join(f"{value:g}" for value in values)
+            raise Unfit(
+                "label map",
+                f"holds only the values {shown}: a label map, not a scan. Leave such files out with --include, or name "
+                "them with --masks.",
+            )
+
+
+def check_modality(modality: str, recipe: Recipe) -> None:
+    """Refuse a scan that is known to be no CT where values are taken as HU.
+
+    Raises:
+        Unfit: It is another modality.
+    """
+    if isinstance(recipe.intensity, Window) and modality not in ("", "CT"):
+        raise Unfit(
+            "intensity", f"is {modality}, and the recipe's intensity window is for CT. Prepare it into another store."
+        )
+
+
+def check_size(shape: tuple[int, ...], recipe: Recipe) -> None:
+    """Refuse a scan that is too small to learn from.
+
+    Args:
+        shape: After preparation.
+        recipe: Says how small.
+
+    Raises:
+        Unfit: An axis is shorter.
+    """
+    if min(shape) < recipe.smallest_axis:
+        size = "x".join(map(str, shape))
+        raise Unfit(
+            "too small", f"{size} voxels after preparation, each axis must have {recipe.smallest_axis} or more."
+        )
+
+
+def check_values(normalised: np.ndarray, foreground: float, recipe: Recipe) -> None:
+    """Refuse values that the normalisation cannot make sense of, and scans with almost nothing in them.
+
+    Args:
+        normalised: Values before clipping.
+        foreground: Share of voxels above `FOREGROUND`.
+        recipe: How they were normalised, and how little is too little.
+
+    Raises:
+        Unfit: Outliers far outside the range, nearly everything above the window, or nearly everything background.
+    """
+    farthest = float(np.abs(normalised).max())
+    if isinstance(recipe.intensity, Window):
+        above = float((normalised > 1).mean())
+        if above > _SATURATED:
+            raise Unfit(
+                "intensity",
+                f"{above:.0%} of the voxels lie above the window's {recipe.intensity.high:g}: is it CT in HU?",
+            )
+    elif farthest > _FARTHEST:
+        raise Unfit(
+            "intensity",
+            f"a voxel lies {farthest:.0f} times the scan's range away from its middle: a damaged voxel, or an object "
+            "too small for percentiles. Clip the scan first.",
+        )
+    if foreground < recipe.least_foreground:
+        raise Unfit(
+            "near-empty",
+            f"{foreground:.2%} of the voxels are above the background, at least {recipe.least_foreground:.2%} must be.",
+        )

@@ -1,0 +1,238 @@
+"""The participants table of a cohort: whose scan a case is, its split where that is said, and its attributes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from medidiff.cohort.manifest import CORE, SPLITS, AttributeKind
+from medidiff.errors import ConfigError
+
+MISSING = frozenset({"", "n/a", "na", "nan", "null", "none"})
+"""What stands where nothing is known, in whatever case."""
+
+_KEYS = ("case", "participant_id", "patient", "split", "modality")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_TOP_CODED = "+"
+_IDENTIFYING = {
+    "acqtime", "dob", "birthdate", "dateofbirth", "birthday", "scandate", "studydate", "date", "name", "surname",
+    "firstname", "lastname", "fullname", "patientname", "patientid", "mrn", "hospitalid", "accession", "address",
+    "email", "phone", "comments", "notes", "participant", "subject", "subjectid", "id",
+}  # fmt: skip
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Participant:
+    """One row.
+
+    Attributes:
+        keys: What a scan may be called to belong to it: case and participant_id.
+        patient: Whose it is.
+        split: train, val or holdout; "" where the table does not say.
+        modality: Where the table says it, "" else.
+        attributes: Numbers and texts by column, None where missing.
+    """
+
+    keys: tuple[str, ...]
+    patient: str
+    split: str = ""
+    modality: str = ""
+    attributes: dict[str, float | str | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Participants:
+    """A table that was read and checked.
+
+    Attributes:
+        path: Where it lies; messages name it.
+        rows: In the table's order.
+        kinds: Kind of every attribute.
+        warnings: What was left out of it.
+    """
+
+    path: Path
+    rows: tuple[Participant, ...]
+    kinds: dict[str, AttributeKind]
+    warnings: tuple[str, ...] = ()
+    _by_key: dict[str, Participant] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        by_key = {row.keys[0]: row for row in self.rows}
+        for names in ([row.keys[-1] for row in self.rows], [row.patient for row in self.rows]):
+            rows_of = Counter(names)  # a participant with several rows is none of them
+            for name, row in zip(names, self.rows, strict=True):
+                if rows_of[name] == 1:
+                    by_key.setdefault(name, row)
+        object.__setattr__(self, "_by_key", by_key)
+
+    def find(self, names: Iterable[str]) -> Participant | None:
+        """The row of a scan that may go by several names, the surest first; None where no name is in the table."""
+        return next((self._by_key[name] for name in names if name in self._by_key), None)
+
+    def splits(self) -> dict[str, str]:
+        """The split of every patient for whom the table says one."""
+        return {row.patient: row.split for row in self.rows if row.split}
+
+
+def names_of(path: str) -> Iterator[str]:
+    """What a file may be called in a table, the surest first: its path, its name, what stands before a sign in its
+    name (IXI012 of IXI012_T1w), and its folders, the nearest first.
+
+    Args:
+        path: Below the folder that was given, with slashes, without the file's ending.
+    """
+    yield path
+    *folders, name = path.split("/")
+    yield name
+    for end in reversed([match.start() for match in re.finditer(r"[_.\s-]", name)]):
+        if end:
+            yield name[:end]
+    yield from reversed(folders)
+
+
+def read_participants(path: Path, categorical: Iterable[str] = ()) -> Participants:
+    """Read a participants table: tab- or comma-separated, one row a case, or with participant_id alone one a patient.
+
+    Columns: `case` or `participant_id` (BIDS) names the scan; `patient` whose it is (else participant_id, else the
+    case); `split` and `modality` where they are known; every other one is an attribute: continuous where all its values
+    are numbers ("89+" counts as 89), categorical else.
+
+    Args:
+        path: The table.
+        categorical: Columns whose numbers are codes.
+
+    Raises:
+        ConfigError: No such file, not a table, a column is missing or twice, a case stands in it twice, an unknown
+            split, or a patient in two splits.
+    """
+    columns, rows = _cells(path)
+    plain = {column.strip().lower(): column for column in columns}
+    if not {"case", "participant_id"} & plain.keys():
+        raise ConfigError(f"--table {path}: has the columns {', '.join(columns)}; needs `case` or `participant_id`.")
+    named = [column for column in columns if column.strip().lower() not in _KEYS]
+    kept, warnings = _attributes(path, named, rows)
+    unknown = sorted(set(categorical) - set(kept))
+    if unknown:
+        raise ConfigError(
+            f"--categorical {unknown[0]}: must be a column of {path}: {', '.join(kept) or 'it has none'}."
+        )
+    kinds: dict[str, AttributeKind] = {}
+    for column in kept:
+        values = [value for row in rows if (value := _value(row, column))]
+        numbers = column not in categorical and all(_number(value) is not None for value in values)
+        kinds[column] = "continuous" if numbers else "categorical"
+    participants = tuple(_participant(path, number, row, plain, kinds) for number, row in enumerate(rows, start=2))
+    _check_unique(path, participants)
+    return Participants(path, participants, kinds, tuple(warnings))
+
+
+def _participant(
+    path: Path, number: int, row: dict[str, str], plain: dict[str, str], kinds: dict[str, AttributeKind]
+) -> Participant:
+    said = {key: _value(row, plain[key]) if key in plain else "" for key in _KEYS}
+    keys = tuple(dict.fromkeys(filter(None, (said["case"], said["participant_id"]))))
+    if not keys:
+        raise ConfigError(f"--table {path}: row {number} has neither case nor participant_id.")
+    split = said["split"].lower()
+    if split and split not in SPLITS:
+        raise ConfigError(
+            f"--table {path}: row {number} ({keys[0]}): split {split}: must be {', '.join(SPLITS)}, or empty to let "
+            "the coin decide."
+        )
+    attributes: dict[str, float | str | None] = {}
+    for column, kind in kinds.items():
+        value = _value(row, column)
+        attributes[column] = None if not value else _number(value) if kind == "continuous" else value
+    patient = said["patient"] or said["participant_id"] or said["case"]
+    return Participant(keys, patient, split, said["modality"].upper(), attributes)
+
+
+def _check_unique(path: Path, participants: Iterable[Participant]) -> None:
+    seen: dict[str, int] = {}
+    split_of: dict[str, str] = {}
+    for number, row in enumerate(participants, start=2):
+        case = row.keys[0]
+        if case in seen:
+            raise ConfigError(f"--table {path}: {case} stands in rows {seen[case]} and {number}. Remove one of them.")
+        seen[case] = number
+        if not row.split:
+            continue
+        if split_of.setdefault(row.patient, row.split) != row.split:
+            raise ConfigError(
+                f"--table {path}: the patient of {case} (row {number}) stands in two splits, {split_of[row.patient]} "
+                f"and {row.split}. A split is of patients: give all scans of one the same."
+            )
+
+
+def _cells(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise ConfigError(f"--table {path}: no such file. `medidiff scan FOLDER --table` makes one.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise ConfigError(f"--table {path}: cannot be read ({reason}). Save it as UTF-8 text.") from error
+    first = text.partition("\n")[0]
+    delimiter = max("\t,;", key=first.count)
+    quoting = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
+    try:
+        lines = [line for line in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting)]
+    except csv.Error as error:
+        raise ConfigError(f"--table {path}: not a table ({error}).") from error
+    lines = [line for line in lines if any(cell.strip() for cell in line)]
+    if len(lines) < 2:
+        raise ConfigError(
+            f"--table {path}: holds no rows. The first line names the columns, every other one is a case."
+        )
+    columns = [column.strip() for column in lines[0]]
+    lower = [column.lower() for column in columns]
+    twice = next((column for column in lower if lower.count(column) > 1), None)
+    if twice is not None:
+        raise ConfigError(f"--table {path}: the column {twice!r} stands in it twice. Rename one of them.")
+    for number, line in enumerate(lines[1:], start=2):
+        if len(line) != len(columns):
+            raise ConfigError(f"--table {path}: row {number} has {len(line)} cells, the first line {len(columns)}.")
+    return columns, [dict(zip(columns, line, strict=True)) for line in lines[1:]]
+
+
+def _attributes(path: Path, columns: Iterable[str], rows: list[dict[str, str]]) -> tuple[list[str], list[str]]:
+    """Columns that become attributes, and why others do not: empty ones, and those that name people."""
+    kept, warnings = [], []
+    for column in columns:
+        if not column:
+            continue
+        if column in CORE:
+            raise ConfigError(f"--table {path}: column {column}: the store has a column of that name. Rename it.")
+        if "".join(c for c in column.lower() if c.isalnum()) in _IDENTIFYING:
+            warnings.append(f"{path.name}: column {column} is left out: it may say who somebody is.")
+        elif not any(_value(row, column) for row in rows):
+            warnings.append(f"{path.name}: column {column} is left out: it is empty.")
+        else:
+            kept.append(column)
+    return kept, warnings
+
+
+def _value(row: dict[str, str], column: str) -> str:
+    value = row[column].strip()
+    return "" if value.lower() in MISSING else value
+
+
+def _number(text: str) -> float | None:
+    text = text.removesuffix(_TOP_CODED)
+    value = float(text) if _NUMBER.fullmatch(text) else math.nan
+    return value if math.isfinite(value) else None
+
+
+def some(names: Iterable[str]) -> str:
+    """The first of a list, and how many more there are."""
+    names = sorted(names)
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")

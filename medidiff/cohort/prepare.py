@@ -1,0 +1,303 @@
+"""A cohort into a store: split the patients, prepare what is not done yet, find copies, write manifest and card."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import secrets
+import shutil
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from medidiff.cohort.checks import Rejection
+from medidiff.cohort.journal import Journal, journal_path
+from medidiff.cohort.manifest import CORE, AttributeKind, ScanRow
+from medidiff.cohort.prepare_scan import Item, prepare_scan
+from medidiff.cohort.recipe import Recipe, difference
+from medidiff.cohort.split import Assignment, Coin, Holdout, assign
+from medidiff.cohort.store import META, Store, recipe_hash
+from medidiff.cohort.store_files import LocalFiles, open_files
+from medidiff.cohort.workers import Outcome, prepare_all
+from medidiff.errors import InputError, UsageError
+
+PREPARATION = 1
+"""Changes whenever the same recipe gives other voxels; it stands in the store's recipe."""
+
+REJECTED = "rejected.tsv"
+_SYNC_EVERY = 200
+_SEEDS = 2**31
+
+Progress = Callable[[int, int, Rejection | None], None]
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """What is to be prepared, and what is known about it.
+
+    Attributes:
+        items: The scans.
+        splits: Splits that a table says, by patient.
+        kinds: Kind of every attribute of the items.
+        rejections: Of scans that were found and are no items.
+        warnings: What was noticed on the way.
+        licence: Of the scans.
+    """
+
+    items: tuple[Item, ...]
+    splits: Mapping[str, str] = field(default_factory=dict)
+    kinds: Mapping[str, AttributeKind] = field(default_factory=dict)
+    rejections: tuple[Rejection, ...] = ()
+    warnings: tuple[str, ...] = ()
+    licence: str = "not stated"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What came of it.
+
+    Attributes:
+        store: The finished store.
+        rows: Its scans, sorted by scan_id.
+        measured: What was measured of each, by scan_id.
+        rejections: What is not in it, sorted.
+        assignment: Who is in which split.
+        warnings: What to know before training on it.
+        cautions: Those of them that name nobody and no file, for the card.
+        resumed: How many scans were finished before this run.
+        licence: Of the scans.
+    """
+
+    store: Store
+    rows: tuple[ScanRow, ...]
+    measured: dict[str, dict[str, Any]]
+    rejections: tuple[Rejection, ...]
+    assignment: Assignment
+    warnings: tuple[str, ...]
+    cautions: tuple[str, ...]
+    resumed: int
+    licence: str
+
+    @property
+    def failed(self) -> int:
+        """Scans that should have been in the store and are not."""
+        return sum(one.failed for one in self.rejections)
+
+
+class NothingUsable(InputError):  # noqa: N818
+    """Every scan was refused; `rejections` says why."""
+
+    def __init__(self, message: str, rejections: tuple[Rejection, ...]) -> None:
+        super().__init__(message)
+        self.rejections = rejections
+
+
+def prepare(
+    cohort: Cohort,
+    url: str | Path,
+    recipe: Recipe,
+    *,
+    holdout: Holdout = "coin",
+    seed: int | None = None,
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> Prepared:
+    """Prepare a cohort into a store, or go on with what a run before this one began.
+
+    The store's content depends on the scans, the recipe and the seed: not on the order of the items, the number of
+    processes or interruptions.
+
+    Args:
+        cohort: The scans.
+        url: A folder, or a URL that fsspec knows.
+        recipe: What is done to every scan.
+        holdout: "coin" or "none", of patients without a split.
+        seed: Key of the coin; None takes the store's own, or draws one.
+        jobs: Processes.
+        progress: Called with the number of scans done, their total, and what was refused.
+
+    Raises:
+        NothingUsable: No scan is usable; the refusals are in the store's rejected.tsv.
+        InputError: All scans are of one patient.
+        UsageError: The store was made with another recipe, coin or seed, or another run works on it.
+        OutputError: It cannot be written: the disk is full. What was finished stays, and the same call goes on.
+    """
+    stored = {"prepare": PREPARATION, **recipe.model_dump(mode="json")}
+    _check_same_recipe(url, stored)
+    assign((item.patient for item in cohort.items), cohort.splits, Coin(holdout, 0))  # its errors before any work
+    store = Store.create(url, stored)
+    with Journal(journal_path(url), recipe_hash(stored)) as journal:
+        coin = _same_coin(journal, store, holdout, seed)
+        if journal.finished:
+            _sweep(store)
+        items = {item.key: item for item in cohort.items}
+        todo = [item for key, item in items.items() if key not in journal.finished]
+        resumed = len(items) - len(todo)
+        refused = _work(todo, journal, recipe, store, jobs, len(items), progress)
+        found = [(items[key], journal.finished[key]) for key in items if key in journal.finished]
+        chosen, copies, copy_warnings = _without_copies(found)
+        for item, measured, differing in chosen:
+            if differing:  # copies differ in their masks, and whose was written last is chance
+                journal.add(item.key, {**measured, **_again(item, recipe, store)})
+    rejections = tuple(sorted([*cohort.rejections, *refused, *copies], key=lambda one: (one.source, one.reason)))
+    if not chosen:
+        open_files(url).write(REJECTED, _table(rejections))
+        told = f"no scan can be used: {len(rejections)} refused ({_kinds(rejections)}). See {url}/{REJECTED}."
+        raise NothingUsable(told, rejections)
+    assignment = assign((item.patient for item, _, _ in chosen), cohort.splits, coin, alone=True)
+    measured = {values["scan_id"]: values for _, values, _ in chosen}
+    rows = sorted(
+        (_row(item, values, assignment.split_of[item.patient]) for item, values, _ in chosen), key=lambda r: r.scan_id
+    )
+    cautions = (*copy_warnings, *_scan_warnings(measured.values()))
+    warnings = (*assignment.warnings, *cautions, *cohort.warnings)
+    open_files(url).write(REJECTED, _table(rejections))
+    store.write_manifest(rows, cohort.kinds, assignment.record)
+    return Prepared(store, tuple(rows), measured, rejections, assignment, warnings, cautions, resumed, cohort.licence)
+
+
+def _check_same_recipe(url: str | Path, recipe: dict[str, Any]) -> None:
+    files = open_files(url)
+    if not files.exists(META):
+        return
+    try:
+        stored = json.loads(files.read(META)).get("recipe", {})
+    except (ValueError, AttributeError):
+        return  # Store.create says what is wrong with it
+    changed = difference(stored, recipe)
+    if changed:
+        raise UsageError(
+            f"-o {url}: was prepared with another recipe ({'; '.join(changed)}). Nothing was done. Give another "
+            "store, or the same recipe."
+        )
+
+
+def _same_coin(journal: Journal, store: Store, holdout: Holdout, seed: int | None) -> Coin:
+    """The coin that the store was begun with; a new one is noted before anything else."""
+    known = journal.notes.get("coin") or store.meta.get("coin") or {}
+    if known.get("seed") is not None:
+        wanted = {"holdout": holdout, "seed": known["seed"] if seed is None else seed}
+        changed = difference({key: known[key] for key in wanted}, wanted)
+        if changed:
+            raise UsageError(
+                f"-o {store.url}: its patients were split by another coin ({'; '.join(changed)}). Nothing was done. "
+                "Leave --holdout and --seed as they were, or give another store."
+            )
+        return Coin(holdout, int(known["seed"]))
+    coin = Coin(holdout, secrets.randbelow(_SEEDS) if seed is None else seed)
+    journal.note("coin", {"holdout": coin.holdout, "seed": coin.seed})
+    return coin
+
+
+def _work(
+    todo: Sequence[Item],
+    journal: Journal,
+    recipe: Recipe,
+    store: Store,
+    jobs: int,
+    total: int,
+    progress: Progress | None,
+) -> list[Rejection]:
+    """Prepare what is left, and note what is finished."""
+    refused: list[Rejection] = []
+    done = total - len(todo)
+
+    def finished(item: Item, outcome: Outcome) -> None:
+        nonlocal done
+        done += 1
+        rejection = outcome if isinstance(outcome, Rejection) else None
+        if rejection is not None:
+            refused.append(rejection)
+        elif isinstance(outcome, dict):
+            journal.add(item.key, outcome)
+            if done % _SYNC_EVERY == 0:
+                journal.sync()
+        if progress is not None:
+            progress(done, total, rejection)
+
+    try:
+        prepare_all(todo, recipe, store, jobs, finished)
+    finally:
+        journal.sync()
+    return refused
+
+
+def _without_copies(
+    found: Sequence[tuple[Item, dict[str, Any]]],
+) -> tuple[list[tuple[Item, dict[str, Any], bool]], list[Rejection], list[str]]:
+    """The scans without copies of one another, whatever order they come in; the copies; what to warn of.
+
+    The first by its path stays. True where what lies under its scan_id may be a copy's.
+    """
+    groups: dict[str, list[tuple[Item, dict[str, Any]]]] = {}
+    for item, measured in found:
+        groups.setdefault(measured["voxels"], []).append((item, measured))
+    chosen, copies, persons = [], [], 0
+    for group in groups.values():
+        group.sort(key=lambda one: (one[0].source, one[0].patient, one[1]["content_hash"]))
+        item, measured = group[0]
+        same = [other["content_hash"] for _, other in group if other["scan_id"] == measured["scan_id"]]
+        chosen.append((item, measured, len(set(same)) > 1))
+        persons += len({one.patient for one, _ in group}) > 1
+        for copy, _ in group[1:]:
+            if copy.patient == item.patient:
+                reason = f"the same voxels as {item.source}, of the same patient"
+                copies.append(Rejection(copy.source, "duplicate", reason, failed=False))
+            else:
+                reason = f"the same voxels as {item.source}, WHICH IS SAID TO BE OF ANOTHER PATIENT"
+                copies.append(Rejection(copy.source, "duplicate of another patient", reason))
+    if not persons:
+        return chosen, copies, []
+    what = "1 scan is" if persons == 1 else f"{persons} scans are"
+    warning = (
+        f"{what} said to be of TWO PATIENTS (see rejected.tsv). If they are one person, scans of that person may stand "
+        "in train and in holdout, and no figure from this store can be trusted. Correct the table, and prepare again."
+    )
+    return chosen, copies, [warning]
+
+
+def _again(item: Item, recipe: Recipe, store: Store) -> dict[str, Any]:
+    outcome = prepare_scan(item, recipe, store)
+    if isinstance(outcome, Rejection):
+        raise InputError(f"{item.source}: {outcome.reason} It was readable before. Run the same command again.")
+    return outcome
+
+
+def _row(item: Item, measured: Mapping[str, Any], split: str) -> ScanRow:
+    values = {name: measured[name] for name in (*CORE, "shape", "spacing_mm") if name in measured}
+    values |= {k: tuple(v) for k, v in values.items() if isinstance(v, list)}
+    attributes = dict(item.attributes)
+    return ScanRow(**values, patient=item.patient, split=split, source=item.source, attributes=attributes)
+
+
+def _scan_warnings(measured: Any) -> list[str]:
+    """What was noticed of single scans, each once with how many it holds for."""
+    counts = Counter(text for values in measured for text in values["warnings"])
+    return [f"{count} of {len(measured)} scans: {text}." for text, count in sorted(counts.items())]
+
+
+def _kinds(rejections: Sequence[Rejection]) -> str:
+    counts = Counter(one.kind for one in rejections)
+    return ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items())) or "none was found"
+
+
+def _table(rejections: Sequence[Rejection]) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter="\t", lineterminator="\n")
+    writer.writerow(["file", "kind", "reason", "failed"])
+    writer.writerows([one.source, one.kind, one.reason, "yes" if one.failed else "no"] for one in rejections)
+    return text.getvalue().encode()
+
+
+def _sweep(store: Store) -> None:
+    """Remove what a killed run left half-written, where a folder can be listed."""
+    files = open_files(store.url)
+    if isinstance(files, LocalFiles):
+        for partial in (files.root / "scans").glob("*/.*.partial"):
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+__all__ = ["PREPARATION", "REJECTED", "Cohort", "NothingUsable", "Prepared", "prepare"]
