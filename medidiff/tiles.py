@@ -106,6 +106,16 @@ class Cut:
                 part = torch.cat([part.narrow(axis, 0, by), part], dim=axis)
         return part
 
+    def take_frame(self, frame: Tensor) -> Tensor:
+        """The affine (b, 3, 4) from the tile's voxels to where the scan's affine puts them."""
+        moved = frame.clone()
+        for axis, (place, by) in enumerate(zip(self.place[1:], self._repeated, strict=True)):
+            turned = axis + 2 in self._flips
+            first = place.stop - 1 + by if turned else place.start - by  # the scan's voxel that the tile begins at
+            moved[..., 3] += first * frame[..., axis]
+            moved[..., axis] *= -1 if turned else 1
+        return moved
+
     def back(self, part: Tensor) -> Tensor:
         """The reverse of `take`, for an array shaped as the tile."""
         part = part[(..., *(slice(by, None) for by in self._repeated))]

@@ -12,6 +12,7 @@ from torch import Tensor
 from medidiff.device import free_memory_bytes
 from medidiff.diffusion.preconditioning import Denoised
 from medidiff.errors import MemoryLimitError
+from medidiff.nets.embedding import POSITION
 from medidiff.nets.unet import NetConfig
 from medidiff.prior.denoiser import Denoiser
 from medidiff.tiles import AS_IT_LIES, BLEND, Cut, Grid, cut_up, on_grid, spans_along
@@ -134,7 +135,7 @@ def denoise_tiled(
         margin: Voxels of context on each side of a tile's own voxels.
         alignment: What tiles are aligned to.
         spacing_mm: Passed on.
-        cond: Passed on; images are cut like `x`.
+        cond: Passed on; images are cut like `x`, and the position moves with the tile.
         order: Order in which the tiles are done; the result depends on it by float32 rounding of the sums only.
         grid: How the grid lies on the scan. Only tiles are turned and shifted, so this costs no copy of the scan.
         into: What the estimate is added to, shaped as `x`; None: zeros.
@@ -151,6 +152,8 @@ def denoise_tiled(
     for index in order if order is not None else range(len(tiles)):
         cut = Cut(tiles[index], x.shape[2:], grid)
         parts = {k: cut.take(v) if v.ndim == 5 else v for k, v in (cond or {}).items()}
+        if POSITION in parts:
+            parts[POSITION] = cut.take_frame(parts[POSITION])
         level = cut.take(sigma.expand(x.shape)) if _is_map(sigma) else sigma
         out = denoise(cut.take(x), level, spacing_mm, parts or None)
         weight = share * cut.weight().to(into.mean)

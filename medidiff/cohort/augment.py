@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from medidiff.cohort.sources import Case, block_mean
+from medidiff.cohort.body import averaged, cut, flipped, turned
+from medidiff.cohort.cases import AnyCase
+from medidiff.cohort.sources import block_mean
 
 
 class Augmentation(BaseModel):
@@ -28,49 +32,85 @@ class Augmentation(BaseModel):
     """Share of patches averaged over 2 voxels along one, two or three axes: coarser or thicker voxels."""
 
 
+class Patch(NamedTuple):
+    """A patch and what is known of it.
+
+    Attributes:
+        data: float32 (x, y, z).
+        spacing_mm: Its voxel spacing.
+        tau: Its own white noise level.
+        position: Affine (3, 4) from its voxels to body coordinates (`cohort.body`); None where unknown. A part that is
+            mirrored at the scan's end has the coordinates that lie there, not those of what is mirrored.
+    """
+
+    data: np.ndarray
+    spacing_mm: tuple[float, float, float]
+    tau: float
+    position: np.ndarray | None
+
+
 def random_patch(
-    case: Case, shape: tuple[int, int, int], how: Augmentation, rng: np.random.Generator
-) -> tuple[np.ndarray, tuple[float, float, float], float]:
-    """Cut and vary one patch.
+    case: AnyCase, shape: tuple[int, int, int], how: Augmentation, rng: np.random.Generator, position: bool = False
+) -> Patch:
+    """Cut and vary one patch; of the scan no more than the box is read.
 
     Args:
         case: The scan.
         shape: Patch size in voxels.
         how: What is varied.
         rng: Source of randomness.
-
-    Returns:
-        Patch float32 of size `shape`, its spacing in mm, its own noise level tau.
+        position: Whether its place in the body is wanted.
     """
     order = rng.permutation(3) if how.axes else np.arange(3)
     factors = np.ones(3, dtype=int)
     if rng.random() < how.coarser:
         factors[rng.permutation(3)[: rng.integers(1, 4)]] = 2
-    data = case.data.transpose(*order)
-    factors = np.where(np.array(data.shape) >= factors * 16, factors, 1)
-    patch = _crop(data, tuple(int(n) for n in np.array(shape) * factors), rng).astype(np.float32)
-    patch = _mirror(block_mean(patch, (int(factors[0]), int(factors[1]), int(factors[2]))), shape, rng)
+    full = np.array(case.shape)[order]
+    factors = np.where(full >= factors * 16, factors, 1)
+    size = np.array(shape) * factors
+    starts = _starts(case, order, full, size, rng)
+    box = [slice(0)] * 3
+    for axis, start, length, n in zip(order, starts, size, full, strict=True):
+        box[axis] = slice(int(start), int(min(start + length, n)))
+    data = case.read((box[0], box[1], box[2])).transpose(*order).astype(np.float32)
+    data = block_mean(data, (int(factors[0]), int(factors[1]), int(factors[2])))
+    before, after = _missing(data.shape, shape, rng)
+    if any(before) or any(after):
+        data = np.pad(data, list(zip(before, after, strict=True)), mode="symmetric")
+    flips = tuple(axis for axis in range(3) if how.flip and rng.random() < 0.5)
+    data = np.flip(data, flips)
+    place = None
+    frame = case.frame() if position else None
+    if frame is not None:
+        place = averaged(cut(turned(frame, order.tolist()), starts), factors.tolist())
+        place = flipped(cut(place, [-n for n in before]), flips, shape).astype(np.float32)
     tau = case.tau / float(np.sqrt(factors.prod()))
-    spacing = np.array(case.spacing_mm)[order] * factors
-    if how.flip:
-        patch = patch[tuple(slice(None, None, -1 if rng.random() < 0.5 else 1) for _ in range(3))]
-    patch, tau = _vary_intensity(patch, tau, how, rng)
-    return np.ascontiguousarray(patch, dtype=np.float32), tuple(spacing.tolist()), tau  # type: ignore[return-value]
+    spacing = (np.array(case.spacing_mm)[order] * factors).tolist()
+    data, tau = _vary_intensity(data, tau, how, rng)
+    return Patch(np.ascontiguousarray(data, dtype=np.float32), (spacing[0], spacing[1], spacing[2]), tau, place)
 
 
-def _crop(data: np.ndarray, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """A random box, or all there is along an axis that is too short."""
-    starts = [int(rng.integers(0, max(n - s, 0) + 1)) for n, s in zip(data.shape, shape, strict=True)]
-    return data[tuple(slice(a, a + s) for a, s in zip(starts, shape, strict=True))]
+def _starts(
+    case: AnyCase, order: np.ndarray, full: np.ndarray, size: np.ndarray, rng: np.random.Generator
+) -> list[int]:
+    """Where the box begins along each axis: anywhere, or so that its centre lies in the body's bounding box."""
+    last = np.maximum(full - size, 0)
+    low, high = np.zeros(3, dtype=int), last
+    if case.body is not None and case.foreground > 0 and rng.random() < case.foreground:
+        low = np.clip(np.array(case.body[0])[order] - size // 2, 0, last)
+        high = np.clip(np.array(case.body[1])[order] - 1 - size // 2, low, last)
+    return [int(rng.integers(a, b + 1)) for a, b in zip(low, high, strict=True)]
 
 
-def _mirror(box: np.ndarray, shape: tuple[int, int, int], rng: np.random.Generator) -> np.ndarray:
-    """Mirror a box that is too small at its ends."""
-    missing = [s - n for s, n in zip(shape, box.shape, strict=True)]
+def _missing(
+    have: tuple[int, ...], shape: tuple[int, int, int], rng: np.random.Generator
+) -> tuple[list[int], list[int]]:
+    """How many voxels a box that is too small is mirrored by at its two ends."""
+    missing = [s - n for s, n in zip(shape, have, strict=True)]
     if not any(missing):
-        return box
+        return [0, 0, 0], [0, 0, 0]
     before = [int(rng.integers(0, m + 1)) for m in missing]
-    return np.pad(box, [(b, m - b) for b, m in zip(before, missing, strict=True)], mode="symmetric")
+    return before, [m - b for m, b in zip(missing, before, strict=True)]
 
 
 def _vary_intensity(

@@ -6,78 +6,42 @@ from pathlib import Path
 from typing import Any
 
 import lightning
-import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
-from medidiff.cohort.augment import Augmentation, random_patch
-from medidiff.cohort.sources import Case, FolderSource, ProceduralSource, load_source
-
-
-class PatchDataset(Dataset[dict[str, Any]]):
-    """Patch number i, drawn from a seed made of (seed, i): the same whoever asks, and in whatever order.
-
-    Args:
-        sources: (weight, cases) per source.
-        kinds: Values of the condition `kind`, in the order of their indices 1, 2, ...
-        shape: Patch size in voxels.
-        length: Number of patches of the whole run.
-        first: Where a resumed run stopped: item 0 is patch number `first`.
-        augmentation: What is varied.
-        seed: Base seed.
-    """
-
-    def __init__(
-        self,
-        sources: list[tuple[float, list[Case]]],
-        kinds: tuple[str, ...],
-        shape: tuple[int, int, int],
-        length: int,
-        *,
-        first: int = 0,
-        augmentation: Augmentation,
-        seed: int,
-    ) -> None:
-        self.sources, self.kinds, self.shape = sources, kinds, shape
-        self.length, self.first, self.augmentation, self.seed = length, first, augmentation, seed
-        weights = np.array([weight for weight, _ in sources])
-        self.shares = weights / weights.sum()
-
-    def __len__(self) -> int:
-        return self.length
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        """Patch (1, x, y, z), its tau (1, 1, 1, 1), spacing (3,) with nan for unknown, and kind index."""
-        rng = np.random.default_rng([self.seed, self.first + index])
-        cases = self.sources[int(rng.choice(len(self.sources), p=self.shares))][1]
-        case = cases[int(rng.integers(len(cases)))]
-        patch, spacing, tau = random_patch(case, self.shape, self.augmentation, rng)
-        return {
-            "target": torch.from_numpy(patch)[None],
-            "tau": torch.full((1, 1, 1, 1), tau),
-            "spacing_mm": torch.tensor(spacing, dtype=torch.float32),
-            "kind": torch.tensor(self.kinds.index(case.kind) + 1),
-        }
+from medidiff.cohort.augment import Augmentation
+from medidiff.cohort.conditions import trained_conditions
+from medidiff.cohort.patches import Cohort, PatchDataset, PatchNumbers, start_worker
+from medidiff.cohort.sources import AnySource, load_source
+from medidiff.nets.embedding import ConditionSlots
 
 
 class PatchDataModule(lightning.LightningDataModule):
-    """Train and val patches from folders of scans and procedural volumes.
+    """Train and val patches from stores, folders of scans and procedural volumes.
 
     Args:
         sources: Where scans come from.
         root: Data root of folder sources.
         cache: Folder for procedural volumes.
         shape: Patch size in voxels.
-        batch: Patches per step.
+        batch: Patches per optimiser step, over all processes and micro-batches.
         steps: Steps of the whole run.
         augmentation: What is varied in training.
         seed: Base seed.
         val_patches: Number of fixed validation patches, cut from val patients without augmentation.
+        workers: Processes that read and vary patches beside the trainer; 0: the trainer does it.
+        conditions: Attributes of stores that patches are given with.
+        position: Whether they are given with their place in the body.
+        had: Conditions that the network has already (those of the prior that the run starts from): their values keep
+            their indices, new ones follow.
+
+    Attributes:
+        first_step: Where a resumed run goes on.
     """
 
     def __init__(
         self,
-        sources: tuple[ProceduralSource | FolderSource, ...],
+        sources: tuple[AnySource, ...],
         root: Path,
         cache: Path,
         shape: tuple[int, int, int],
@@ -86,18 +50,26 @@ class PatchDataModule(lightning.LightningDataModule):
         augmentation: Augmentation,
         seed: int,
         val_patches: int = 24,
+        *,
+        workers: int = 0,
+        conditions: tuple[str, ...] = (),
+        position: bool = False,
+        had: ConditionSlots | None = None,
     ) -> None:
         super().__init__()
         self.sources, self.root, self.cache = sources, root, cache
         self.shape, self.batch, self.steps = shape, batch, steps
         self.augmentation, self.seed, self.val_patches = augmentation, seed, val_patches
+        self.workers, self.conditions, self.position = workers, conditions, position
+        self.had = had or ConditionSlots()
         self.first_step = 0
-        self.loaded: dict[str, list[tuple[float, list[Case]]]] = {}
+        self.loaded: dict[str, list[Cohort]] = {}
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """Names of the sources, the values of the condition `kind`."""
-        return tuple(dict.fromkeys(source.name for source in self.sources))
+        """The values of the condition `kind`: those that the network had, then the names of the sources."""
+        known = self.had.categorical["kind"].values if "kind" in self.had.categorical else ()
+        return tuple(dict.fromkeys([*known, *(source.name for source in self.sources)]))
 
     def setup(self, stage: str | None = None) -> None:
         """Load every source once."""
@@ -111,10 +83,31 @@ class PatchDataModule(lightning.LightningDataModule):
         dataset = self._dataset("train", patches, self.augmentation)
         return float(torch.cat([dataset[i]["target"].flatten() for i in range(patches)]).std())
 
+    @property
+    def slots(self) -> ConditionSlots:
+        """The conditions with the ranges and values of the train scans; after `setup`."""
+        return trained_conditions(self.conditions, [cases for _, cases in self.loaded["train"]], self.had)
+
     def train_dataloader(self) -> DataLoader[dict[str, Any]]:
-        """Patches from the step the run stands at."""
-        dataset = self._dataset("train", self.steps * self.batch, self.augmentation, self.first_step * self.batch)
-        return DataLoader(dataset, batch_size=self.batch, shuffle=False, num_workers=0)
+        """The patches of this process from step `first_step` on.
+
+        The numbers are shared out here, by the trainer's processes and accumulation: the trainer must not add a sampler
+        (`use_distributed_sampler=False`).
+
+        Raises:
+            ConfigError: The batch cannot be shared out evenly.
+        """
+        trainer = self.trainer
+        numbers = PatchNumbers(
+            self.batch,
+            self.steps,
+            self.first_step,
+            processes=trainer.world_size if trainer else 1,
+            process=trainer.global_rank if trainer else 0,
+            accumulate=trainer.accumulate_grad_batches if trainer else 1,
+        )
+        dataset = self._dataset("train", self.steps * self.batch, self.augmentation)
+        return DataLoader(dataset, batch_sampler=numbers, **_workers(self.workers))
 
     @property
     def fixed_splits(self) -> tuple[str, ...]:
@@ -131,17 +124,37 @@ class PatchDataModule(lightning.LightningDataModule):
         judged = {cases[0].kind for _, cases in self.loaded["val"]}
         sources = [part for part in self.loaded[split] if not judged or part[1][0].kind in judged]
         dataset = PatchDataset(
-            sources, self.kinds, self.shape, self.val_patches, augmentation=plain, seed=self.seed + 1
+            sources,
+            self.kinds,
+            self.shape,
+            self.val_patches,
+            augmentation=plain,
+            seed=self.seed + 1,
+            conditions=self.slots,
+            position=self.position,
         )
         return DataLoader(dataset, batch_size=4, num_workers=0)
 
-    def _dataset(self, split: str, length: int, augmentation: Augmentation, first: int = 0) -> PatchDataset:
+    def _dataset(self, split: str, length: int, augmentation: Augmentation) -> PatchDataset:
         return PatchDataset(
             self.loaded[split],
             self.kinds,
             self.shape,
             length,
-            first=first,
             augmentation=augmentation,
             seed=self.seed,
+            conditions=self.slots,
+            position=self.position,
         )
+
+
+def _workers(count: int) -> dict[str, Any]:
+    """Worker processes are started afresh (spawn): a fork would copy the trainer's threads' locks."""
+    if count == 0:
+        return {"num_workers": 0}
+    return {
+        "num_workers": count,
+        "multiprocessing_context": "spawn",
+        "worker_init_fn": start_worker,
+        "prefetch_factor": 4,
+    }

@@ -1,19 +1,21 @@
-"""Where training scans come from: folders of scans split by patient, and procedural volumes."""
+"""Where training scans come from: prepared stores, folders of scans split by patient, and procedural volumes."""
 
 from __future__ import annotations
 
 import csv
 import hashlib
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from medidiff.cohort.body import averaged
+from medidiff.cohort.cases import AnyCase, Case, Triple
 from medidiff.cohort.own_noise import own_noise_level
+from medidiff.cohort.store_source import StoreSource, store_cases
 from medidiff.errors import ConfigError, InputError
 from medidiff.intensity import Normalisation
 from medidiff.io import read_nifti
@@ -21,25 +23,6 @@ from medidiff.phantoms.procedural import procedural_volume
 
 TRAINING_SEED_LIMIT = 100_000
 """Procedural seeds below this are for training; benchmarks use seeds above it."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """One scan in memory, ready to be cut into patches.
-
-    Attributes:
-        name: Case name within its source.
-        data: Normalised intensities (x, y, z), float16.
-        spacing_mm: Voxel spacing; nan where a procedural volume has none.
-        tau: The scan's own white noise level, normalised units; 0 for a clean volume.
-        kind: Name of its source, the value of the categorical condition `kind`.
-    """
-
-    name: str
-    data: np.ndarray
-    spacing_mm: tuple[float, float, float]
-    tau: float
-    kind: str
 
 
 class ProceduralSource(BaseModel):
@@ -82,11 +65,12 @@ class FolderSource(BaseModel):
     """Licence of the scans, copied into the prior's card."""
 
 
-Source = Annotated[ProceduralSource | FolderSource, Field(discriminator="type")]
+AnySource = ProceduralSource | FolderSource | StoreSource
+Source = Annotated[AnySource, Field(discriminator="type")]
 
 
-def load_source(source: ProceduralSource | FolderSource, root: Path, cache: Path, split: str) -> list[Case]:
-    """All cases of a source that belong to `split`.
+def load_source(source: AnySource, root: Path, cache: Path, split: str) -> Sequence[AnyCase]:
+    """All cases of a source that belong to `split`: in memory, or of a store, which is read patch by patch.
 
     Args:
         source: The source.
@@ -100,6 +84,8 @@ def load_source(source: ProceduralSource | FolderSource, root: Path, cache: Path
     """
     if split not in ("train", "val"):
         raise ConfigError(f"split {split}: training reads train and val only; holdout patients are never touched.")
+    if isinstance(source, StoreSource):
+        return store_cases(source, split)
     if isinstance(source, ProceduralSource):
         return list(_procedural_cases(source, cache, split))
     cases = [_folder_case(source, name, path) for name, path in _files(source, root, split)]
@@ -161,7 +147,13 @@ def _folder_case(source: FolderSource, name: str, path: Path) -> Case:
         tau = float(source.tau)
     (sx, sy, sz), (fx, fy, fz) = volume.spacing_mm, source.downsample
     spacing = (sx * fx, sy * fy, sz * fz)
-    return Case(name, data.astype(np.float16), spacing, tau, source.name)
+    from medidiff.cohort.prepare_scan import body_box  # which needs this module
+
+    low, high = body_box(data)
+    affine = np.eye(4)
+    affine[:3] = averaged(volume.affine_ras[:3], source.downsample)
+    body = (cast(Triple, low), cast(Triple, high))
+    return Case(name, data.astype(np.float16), spacing, tau, source.name, affine, body)
 
 
 def block_mean(data: np.ndarray, factors: tuple[int, int, int]) -> np.ndarray:

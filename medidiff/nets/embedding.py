@@ -10,6 +10,9 @@ from torch import Tensor, nn
 NOISE_CORRELATION = "noise_correlation"
 """Name of the condition (b, 6): correlation of the noise one and two voxels apart along x, along y, along z (x1, x2,
 y1, y2, z1, z2); 0 for white noise, nan for unknown."""
+POSITION = "position"
+"""Name of the condition (b, 3, 4): affine from voxel index to body coordinates, along R, A, S from the centre of the
+body's bounding box in units of 100 mm (`medidiff.cohort.body`); None or nan for unknown."""
 UNKNOWN_CATEGORY = 0
 """Index of the null token of every categorical condition; trained values start at 1."""
 
@@ -93,6 +96,37 @@ class ConditionEmbedding(nn.Module):
             scaled = torch.where(known, 2 * (value - slot.low) / (slot.high - slot.low) - 1, torch.zeros_like(value))
             extra = extra + linear(torch.stack([scaled, known.to(scaled)], dim=1))
         return nn.functional.silu(embedded + extra[:, :, None, None, None])
+
+
+class PositionEmbedding(nn.Module):
+    """Where a voxel lies in the body, as features on the Haar grid; zero at first, so a prior without it can go on.
+
+    A linear map of the coordinates and of a flag that they are known: what 4 channels more of the stem would add, but
+    that nothing changes at a tile's border.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, width, bias=False)
+        nn.init.zeros_(self.linear.weight)
+
+    def forward(self, h: Float[Tensor, "b w x y z"], position: Float[Tensor, "p 3 4"] | None) -> Tensor:
+        """Add the position (p: b, or 1 for all) to the features `h`, whose voxel j covers the scan's 2j and 2j + 1."""
+        if position is None:
+            return h
+        with torch.autocast(h.device.type, enabled=False):
+            position = position.to(h.device, torch.float32)
+            known = torch.isfinite(position).all(dim=2).all(dim=1)
+            frame = torch.where(known[:, None, None], position, torch.zeros_like(position))
+            weight = self.linear.weight.float()
+            # W (A v + t) + w_flag at v = 2j + 1/2: a slope along each axis (b, width, 3) and an offset (b, width)
+            slope = weight[:, :3] @ frame[:, :, :3]
+            offset = frame[:, :, 3] @ weight[:, :3].T + slope.sum(dim=2) / 2 + known[:, None].float() * weight[:, 3]
+            x, y, z = (
+                2 * slope[:, :, axis, None] * torch.arange(h.shape[2 + axis], device=h.device) for axis in range(3)
+            )
+            plane = (x + offset[:, :, None])[:, :, :, None, None] + y[:, :, None, :, None]
+        return h + plane.to(h.dtype) + z[:, :, None, None, :].to(h.dtype)
 
 
 class _ColourEmbedding(nn.Module):

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from medidiff.nets.embedding import ConditionEmbedding, ConditionSlots
+from medidiff.nets.embedding import POSITION, ConditionEmbedding, ConditionSlots, PositionEmbedding
 from medidiff.nets.haar import haar3d, inverse_haar3d
 
 _SLAB = 8  # rows of a noise map whose modulation is in memory at a time
@@ -30,6 +30,8 @@ class NetConfig(BaseModel):
     """Conditions the network takes."""
     noise_correlation: bool = False
     """Whether it is told how the noise is correlated (`NOISE_CORRELATION`)."""
+    position: bool = False
+    """Whether it is told where in the body each voxel lies (`POSITION`)."""
 
     @property
     def alignment(self) -> int:
@@ -117,6 +119,7 @@ class HaarUNet(nn.Module):
         image_channels = 2 * len(config.slots.images)
         self.embedding = ConditionEmbedding(config.channels, config.embedding, config.slots, config.noise_correlation)
         self.stem = nn.Conv3d(8 * (config.channels + image_channels) + config.channels, widths[0], 3, padding=1)
+        self.position = PositionEmbedding(widths[0]) if config.position else None
         self.down_blocks = nn.ModuleList()
         self.up_blocks = nn.ModuleList()
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
@@ -148,13 +151,16 @@ class HaarUNet(nn.Module):
             c_noise: ln(sigma)/4, (b, c, x, y, z) or (b, c, 1, 1, 1).
             spacing_mm: Voxel spacing (b, 3), or None where unknown.
             cond: Conditions: an index (b,) per categorical slot (0: null), a value (b,) per continuous slot (nan:
-                null), an image (b, 1, x, y, z) per image slot. Slots left out are null.
+                null), an image (b, 1, x, y, z) per image slot, and `NOISE_CORRELATION` and `POSITION` where the
+                network takes them. Slots left out are null.
 
         Returns:
             F_x (b, c, x, y, z) and the log variance of F's error, same shape.
         """
         haar_c_noise = c_noise if tuple(c_noise.shape[2:]) == (1, 1, 1) else nnf.avg_pool3d(c_noise, 2)
         h = self.stem(self._stem_input(x, haar_c_noise, cond or {}))
+        if self.position is not None:
+            h = self.position(h, (cond or {}).get(POSITION))
         levels = [haar_c_noise]
         for _ in self.down:
             constant = tuple(levels[-1].shape[2:]) == (1, 1, 1) and tuple(x.shape[2:]) != (2, 2, 2)

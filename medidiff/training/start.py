@@ -34,7 +34,7 @@ def start_from(denoiser: Preconditioned, path: Path) -> None:
     except RuntimeError as error:
         raise ConfigError(f"start_from {path}: another architecture ({error}).") from error
     added = _added_blocks(network, prior)
-    unexpected = [name for name in missing if not name.startswith(("embedding.colour.", *added))]
+    unexpected = [name for name in missing if not name.startswith(("embedding.colour.", "position.", *added))]
     if unknown or unexpected:
         raise ConfigError(f"start_from {path}: another architecture ({[*unknown, *unexpected][0]} does not fit).")
     for name in added:

@@ -1,0 +1,117 @@
+"""One scan, ready to be cut into patches: in memory, or read box by box."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, cast
+
+import numpy as np
+
+from medidiff.cohort.body import body_frame
+
+Triple = tuple[int, int, int]
+Box = tuple[slice, slice, slice]
+
+
+class AnyCase(Protocol):
+    """What `augment.random_patch` asks of a scan."""
+
+    @property
+    def name(self) -> str:
+        """Case name within its source."""
+        ...
+
+    @property
+    def kind(self) -> str:
+        """Name of its source, the value of the categorical condition `kind`."""
+        ...
+
+    @property
+    def shape(self) -> Triple:
+        """Voxels along x, y, z."""
+        ...
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Voxel spacing; nan where it has none."""
+        ...
+
+    @property
+    def tau(self) -> float:
+        """Own white noise level, normalised units."""
+        ...
+
+    @property
+    def body(self) -> tuple[Triple, Triple] | None:
+        """Bounding box of the body: first voxel and one past the last; None where unknown."""
+        ...
+
+    @property
+    def foreground(self) -> float:
+        """Share of patches whose centre lies in the body's bounding box; the others lie anywhere."""
+        ...
+
+    @property
+    def conditions(self) -> Mapping[str, float | str | None]:
+        """What is known of the patient, by name; None: missing."""
+        ...
+
+    def read(self, box: Box) -> np.ndarray:
+        """A box of the normalised intensities."""
+        ...
+
+    def frame(self) -> np.ndarray | None:
+        """Affine (3, 4) from voxel to body coordinates (`cohort.body`); None where unknown."""
+        ...
+
+
+@dataclass(frozen=True)
+class Case:
+    """One scan in memory.
+
+    Attributes:
+        name: Case name within its source.
+        data: Normalised intensities (x, y, z), float16.
+        spacing_mm: Voxel spacing; nan where a procedural volume has none.
+        tau: The scan's own white noise level, normalised units; 0 for a clean volume.
+        kind: Name of its source, the value of the categorical condition `kind`.
+        affine_ras: Voxel index to mm, (4, 4); None for a procedural volume.
+        body: See `AnyCase`.
+        foreground: See `AnyCase`.
+        conditions: See `AnyCase`.
+    """
+
+    name: str
+    data: np.ndarray
+    spacing_mm: tuple[float, float, float]
+    tau: float
+    kind: str
+    affine_ras: np.ndarray | None = None
+    body: tuple[Triple, Triple] | None = None
+    foreground: float = 0.0
+    conditions: Mapping[str, float | str | None] = field(default_factory=dict)
+
+    @property
+    def shape(self) -> Triple:
+        """Voxels along x, y, z."""
+        return cast(Triple, self.data.shape)
+
+    def read(self, box: Box) -> np.ndarray:
+        """A box of the scan; no copy."""
+        return self.data[box]
+
+    def frame(self) -> np.ndarray | None:
+        """See `AnyCase`."""
+        if self.affine_ras is None or self.body is None:
+            return None
+        return body_frame(self.affine_ras, *self.body)
+
+
+def draw(cases: Sequence[AnyCase], rng: np.random.Generator) -> AnyCase:
+    """One case: as its cohort draws them (`StoreCases`), or each alike."""
+    chosen = getattr(cases, "draw", None)
+    return chosen(rng) if chosen is not None else cases[int(rng.integers(len(cases)))]
+
+
+__all__ = ["AnyCase", "Box", "Case", "draw"]

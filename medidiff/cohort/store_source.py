@@ -1,0 +1,196 @@
+"""A prepared store as a source of patches: scans stay on the disk, patients are drawn evenly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, cast, overload
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from medidiff.cohort.body import body_frame
+from medidiff.cohort.cases import AnyCase, Box, Triple
+from medidiff.cohort.draws import Node, balanced_tree, draw_index
+from medidiff.cohort.manifest import ScanRow, rows_of, select
+from medidiff.cohort.store import Store
+from medidiff.errors import ConfigError, InputError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Where = dict[str, str | float | tuple[str | float | None, ...] | None]
+
+
+class StoreSource(BaseModel):
+    """Scans of a store that `medidiff prepare` made, of its train (or val) patients.
+
+    A patient is drawn evenly, then one of his scans: a patient with ten scans counts as one. With `balance` a value of
+    each attribute is drawn evenly first, see `draws.balanced_tree`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    type: Literal["store"] = "store"
+    name: str
+    """Value of the condition `kind`."""
+    weight: float = Field(default=1.0, gt=0)
+    """Share of the patches, relative to the other sources."""
+    url: str
+    """The store: a folder, relative to where the command runs, or an fsspec URL."""
+    where: Where = Field(default_factory=dict)
+    """Only scans with these values: {column: value, or a list of values}; null: the value is missing."""
+    balance: tuple[str, ...] = ()
+    """Attributes whose values are drawn evenly."""
+    array: Literal["image", "mask"] = "image"
+    """What patches are cut from: the scan, or its mask (-1 outside, 1 inside)."""
+    foreground: float = Field(default=0.9, ge=0, le=1)
+    """Share of the patches whose centre lies in the body's bounding box; the others lie anywhere."""
+    licence: str = "not stated"
+    """Licence of the scans, copied into the prior's card."""
+
+
+@dataclass(frozen=True)
+class StoreCase:
+    """One scan of a store, read box by box. See `AnyCase`."""
+
+    store: Store
+    row: ScanRow
+    kind: str
+    foreground: float
+    array: Literal["image", "mask"] = "image"
+
+    @property
+    def name(self) -> str:
+        """The scan's id."""
+        return self.row.scan_id
+
+    @property
+    def patient(self) -> str:
+        """Whose scan it is."""
+        return self.row.patient
+
+    @property
+    def shape(self) -> Triple:
+        """Voxels along x, y, z."""
+        return self.row.shape
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Voxel spacing."""
+        return self.row.spacing_mm
+
+    @property
+    def tau(self) -> float:
+        """Own white noise level; a mask has none."""
+        return self.row.tau if self.array == "image" else 0.0
+
+    @property
+    def body(self) -> tuple[Triple, Triple]:
+        """The body's bounding box."""
+        return self.row.body_low, self.row.body_high
+
+    @property
+    def conditions(self) -> Mapping[str, float | str | None]:
+        """The scan's attributes."""
+        return self.row.attributes
+
+    def read(self, box: Box) -> np.ndarray:
+        """Read the chunks that the box touches.
+
+        Raises:
+            InputError: The scan is missing or damaged.
+        """
+        data = self.store.read(self.row.scan_id, box, self.array)
+        return data if self.array == "image" else np.where(data > 0, np.float16(1), np.float16(-1))
+
+    def frame(self) -> np.ndarray:
+        """Affine (3, 4) from voxel to body coordinates."""
+        return body_frame(np.array(self.row.affine_ras).reshape(4, 4), *self.body)
+
+
+class StoreCases(Sequence[AnyCase]):
+    """The scans of a source in one split: rows of a table, each a `StoreCase` when it is asked for.
+
+    Args:
+        source: The source.
+        store: Its store.
+        table: The scans' rows of the manifest.
+    """
+
+    def __init__(self, source: StoreSource, store: Store, table: pa.Table) -> None:
+        self.source, self.store, self.table = source, store, table
+        self._tree: Node = balanced_tree(
+            table.column("patient").to_pylist(), {name: table.column(name).to_pylist() for name in source.balance}
+        )
+
+    def __len__(self) -> int:
+        return self.table.num_rows
+
+    @overload
+    def __getitem__(self, index: int) -> StoreCase: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[StoreCase]: ...
+    def __getitem__(self, index: int | slice) -> StoreCase | list[StoreCase]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        place = index + len(self) if index < 0 else index
+        if not 0 <= place < len(self):
+            raise IndexError(index)
+        return self._case(next(rows_of(self.table.slice(place, 1))))
+
+    def __iter__(self) -> Iterator[StoreCase]:
+        return map(self._case, rows_of(self.table))
+
+    def draw(self, rng: np.random.Generator) -> StoreCase:
+        """One scan: values of the balanced attributes evenly, then a patient evenly, then one of his scans."""
+        return self[draw_index(self._tree, rng)]
+
+    @property
+    def patients(self) -> set[str]:
+        """Whose scans these are."""
+        return set(self.table.column("patient").to_pylist())
+
+    def _case(self, row: ScanRow) -> StoreCase:
+        return StoreCase(self.store, row, self.source.name, self.source.foreground, self.source.array)
+
+
+def store_cases(source: StoreSource, split: str) -> StoreCases:
+    """The scans of a source that belong to `split`; none may be there for val.
+
+    Raises:
+        ConfigError: split is neither train nor val, or `balance` names what is no attribute.
+        InputError: There is no store, no such column, or no scan for train.
+    """
+    if split not in ("train", "val"):
+        raise ConfigError(f"split {split}: training reads train and val only; holdout patients are never touched.")
+    store = Store.open(source.url)
+    unknown = [name for name in source.balance if name not in store.attributes]
+    if unknown:
+        known = ", ".join(store.attributes) or "none"
+        raise ConfigError(f"source {source.name}: balance {unknown[0]}: not an attribute of the store ({known}).")
+    if "split" in source.where:
+        raise ConfigError(
+            f"source {source.name}: where split: the split is not a choice; training reads train and val."
+        )
+    table = select(store.manifest, split, _lists(source.where))
+    if table.num_rows == 0 and split == "train":
+        raise InputError(f"source {source.name}: no train scan of {source.url} meets {source.where or 'this'}.")
+    return StoreCases(source, store, table)
+
+
+def _lists(where: Where) -> dict[str, Any]:
+    return {column: list(value) if isinstance(value, tuple) else value for column, value in where.items()}
+
+
+def condition_ranges(cases: StoreCases, name: str) -> tuple[float, float] | tuple[str, ...] | None:
+    """What the train scans know of an attribute: lowest and highest, or the sorted values; None: not an attribute."""
+    about = cases.store.attributes.get(name)
+    if about is None:
+        return None
+    known = [value for value in cases.table.column(name).to_pylist() if value is not None and value == value]
+    if about["kind"] == "categorical":
+        return tuple(sorted(set(cast(list[str], known))))
+    return (min(known), max(known)) if known else None
+
+
+__all__ = ["StoreCase", "StoreCases", "StoreSource", "condition_ranges", "store_cases"]
