@@ -13,6 +13,7 @@ EXIT_CODES: dict[int, str] = {
     7: "geometry refused",
     10: "audit FAIL",
     11: "audit INCONCLUSIVE",
+    12: "training stopped itself: a loss that is not finite, or it diverged; the last checkpoint is kept",
     130: "interrupted",
 }
 
@@ -88,6 +89,12 @@ class GeometryError(MedidiffError):
     """A grid is degenerate, or two grids that must be the same are not."""
 
     exit_code = 7
+
+
+class TrainingError(MedidiffError):
+    """A training run cannot go on: its loss is not finite, or it diverges. The last checkpoint is kept."""
+
+    exit_code = 12
 
 
 class Interrupted(MedidiffError):  # noqa: N818

@@ -24,11 +24,12 @@ def test_exit_codes_are_the_documented_ones() -> None:
         "OutputError": 5,
         "PriorError": 6,
         "GeometryError": 7,
+        "TrainingError": 12,
         "Interrupted": 130,
         "MedidiffError": 1,
     }
     assert {kind.__name__: kind.exit_code for kind in KINDS} == expected
-    assert set(EXIT_CODES) == {0, 1, 2, 3, 4, 5, 6, 7, 10, 11, 130}
+    assert set(EXIT_CODES) == {0, 1, 2, 3, 4, 5, 6, 7, 10, 11, 12, 130}
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -60,6 +60,12 @@ class MapDistribution:
         maps = [self._draw_map(shape[1:], generator) for _ in range(shape[0])]
         return torch.stack(maps)
 
+    def draw_patch(self, shape: tuple[int, ...], constant: bool, generator: Generator) -> Tensor:
+        """Draw the map of one patch (c, x, y, z): (c, 1, 1, 1) where its batch has constant levels, else of `shape`."""
+        if constant:
+            return self.draw_levels(1, generator).reshape(1, 1, 1, 1).expand(shape[0], 1, 1, 1).clone()
+        return self._draw_map(shape, generator)
+
     def draw_levels(self, n: int, generator: Generator) -> Float[Tensor, " n"]:
         """`n` levels from the mixture."""
         weights = torch.tensor([part.weight for part in self.levels])

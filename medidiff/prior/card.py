@@ -85,6 +85,8 @@ class TrainingRecord(BaseModel):
     """Seed of the run."""
     code_version: str = ""
     """Version or commit of medidiff."""
+    average: str = ""
+    """Which average of the weights this is, and what it was chosen from."""
 
 
 class Card(BaseModel):

@@ -11,7 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from medidiff.cohort.augment import Augmentation
 from medidiff.cohort.sources import Source
 from medidiff.errors import ConfigError
+from medidiff.nets.embedding import ConditionSlots
 from medidiff.nets.unet import NetConfig
+from medidiff.training.finetune import inherit
+from medidiff.training.watch_config import LoggingConfig, WatchConfig
 
 
 class _Part(BaseModel):
@@ -31,6 +34,13 @@ class DataConfig(_Part):
     """Scans and procedural volumes with their shares."""
     augmentation: Augmentation = Augmentation()
     """How patches are varied."""
+    workers: int = Field(default=0, ge=0)
+    """Processes that read and vary patches beside the trainer; 0: the trainer does it. The patches are the same."""
+    conditions: tuple[str, ...] = ()
+    """Attributes of prepared stores that the prior is conditioned on, for example age and sex."""
+    condition_dropout: float = Field(default=0.1, ge=0, le=1)
+    """Share of patches that lose all their conditions, and of the others' conditions that are left out one by one: what
+    makes every condition optional, and guidance possible."""
 
 
 class LevelPart(_Part):
@@ -72,7 +82,7 @@ class OptimiserConfig(_Part):
     weight_decay: float = Field(default=0.01, ge=0)
     """Decoupled weight decay."""
     batch: int = Field(default=4, ge=1)
-    """Patches per step."""
+    """Patches per step, over all processes and micro-batches."""
     steps: int = Field(default=20000, ge=1)
     """Steps of the whole run; --hours may end it earlier."""
     warmup: int = Field(default=100, ge=0)
@@ -81,8 +91,38 @@ class OptimiserConfig(_Part):
     """Share of the run after which the learning rate falls linearly to zero."""
     clip: float = Field(default=1.0, gt=0)
     """Gradient norm is clipped to this."""
-    ema: float = Field(default=0.999, gt=0, lt=1)
-    """Decay of the weights' moving average, which is what ships."""
+    ema: tuple[float, ...] = Field(default=(0.05, 0.10), min_length=1)
+    """Widths of the weights' moving averages, as a share of the run (it used to be one decay per step). The first is
+    what validations look at; at the end other widths are rebuilt from these, and the best on the val patches ships."""
+
+
+class ScaleConfig(_Part):
+    """On how much hardware, and how it is shared out. None of it changes the result but by rounding."""
+
+    devices: int = Field(default=1, ge=1)
+    """Processes on this machine: one a GPU, or on the CPU as many as are wanted (`threads` is then for each)."""
+    nodes: int = Field(default=1, ge=1)
+    """Machines; start the same command on each by torchrun or SLURM."""
+    strategy: Literal["auto", "single", "ddp", "fsdp"] = "auto"
+    """auto: single for one process, else ddp. fsdp: weights and optimiser are shared out too; GPU only, adamw only."""
+    accumulate: int = Field(default=1, ge=1)
+    """Micro-batches of one optimiser step, one after the other: memory of batch / (processes * accumulate) patches."""
+    activation_checkpointing: bool = False
+    """Compute each residual block again on the way back instead of keeping it: less memory, a quarter to a third more
+    time, the same gradients."""
+    compile: Literal["auto", "on", "off"] = "auto"
+    """torch.compile; auto: on a GPU where it measures faster, off on the CPU."""
+
+
+class GuardConfig(_Part):
+    """When an update is left out or the run stops."""
+
+    spike: float = Field(default=30.0, gt=1)
+    """A gradient norm more than this many times the running median is left out and counted."""
+    patience: int = Field(default=20, ge=0)
+    """More than this many left out in a row end the run."""
+    non_finite: Literal["stop", "skip"] = "stop"
+    """What happens when a loss or gradient is not finite: the run stops, or the update is left out as a spike is."""
 
 
 class CardConfig(_Part):
@@ -126,7 +166,12 @@ class TrainingConfig(_Part):
     checkpoint_minutes: float = Field(default=5.0, gt=0)
     """Minutes between checkpoints; at most this much work is lost."""
     start_from: Path | None = None
-    """A prior whose weights the run starts from; layers it lacks start at zero, its sigma_data is kept."""
+    """A prior, by name or path, that the run starts from (--from); layers and conditions it lacks start at zero, its
+    sigma_data is kept. Network, noise levels, patch size and licences are the prior's unless stated."""
+    method: Literal["full", "lora"] = "full"
+    """With `start_from`. full: every weight moves. lora: a low-rank change, a small file beside the prior."""
+    lora_rank: int = Field(default=8, ge=1, le=64)
+    """Rank of the change of each kernel."""
     data: DataConfig
     """What is trained on."""
     network: NetConfig = NetConfig()
@@ -135,6 +180,14 @@ class TrainingConfig(_Part):
     """The noise maps."""
     optimiser: OptimiserConfig = OptimiserConfig()
     """The optimiser."""
+    scale: ScaleConfig = ScaleConfig()
+    """On how much hardware it runs."""
+    guard: GuardConfig = GuardConfig()
+    """When an update is left out or the run stops."""
+    logging: LoggingConfig = LoggingConfig()
+    """Who gets the figures."""
+    watch: WatchConfig = WatchConfig()
+    """What a validation does besides measuring the error."""
     card: CardConfig = CardConfig()
     """The card."""
 
@@ -159,6 +212,10 @@ def load_config(path: Path, overrides: list[str] | None = None) -> TrainingConfi
         raise ConfigError(f"config {path}: must be a YAML mapping with the keys name, output, data, ...")
     for override in overrides or []:
         _override(tree, override)
+    if tree.get("start_from") is not None:
+        tree = inherit(tree)
+    elif tree.get("method", "full") != "full":
+        raise ConfigError(f"method {tree['method']}: needs a prior to change. Give --from PRIOR, or method: full.")
     try:
         config = TrainingConfig.model_validate(tree)
     except ValidationError as error:
@@ -166,6 +223,14 @@ def load_config(path: Path, overrides: list[str] | None = None) -> TrainingConfi
         raise ConfigError(f"config {path}:\n" + "\n".join(lines)) from error
     _check(config, path)
     return config
+
+
+def with_conditions(config: TrainingConfig, slots: ConditionSlots) -> TrainingConfig:
+    """The run with the conditions of its data in the network, beside those that it has (`PatchDataModule.slots`)."""
+    had = config.network.slots
+    categorical, continuous = {**had.categorical, **slots.categorical}, {**had.continuous, **slots.continuous}
+    merged = had.model_copy(update={"categorical": categorical, "continuous": continuous})
+    return config.model_copy(update={"network": config.network.model_copy(update={"slots": merged})})
 
 
 def _check(config: TrainingConfig, path: Path) -> None:

@@ -6,12 +6,10 @@ import datetime
 import json
 import os
 from pathlib import Path
-from typing import cast
 
 import medidiff
 from medidiff.cohort import FolderSource, PatchDataModule, ProceduralSource
 from medidiff.cohort.sources import read_split
-from medidiff.diffusion.preconditioning import Preconditioned
 from medidiff.precision import cpu_model
 from medidiff.prior import Card, DataSource, Prior, SpacingRange, TrainingRecord
 from medidiff.training.config import TrainingConfig
@@ -35,8 +33,8 @@ def export_prior(
         `path`.
     """
     card = make_card(config, data, tuple(module.denoiser.sigma_data.flatten().tolist()), steps, hours)
-    averaged = cast(Preconditioned, module.ema.module)
-    Prior(card, averaged.network.state_dict()).save(path, dtype="float16")
+    card = card.model_copy(update={"training": card.training.model_copy(update={"average": module.average})})
+    Prior(card, module.averaged.network.state_dict()).save(path, dtype="float16")
     return path
 
 

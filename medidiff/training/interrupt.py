@@ -15,31 +15,27 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def stop_on_signal(trainer: Any) -> Iterator[Callable[[], bool]]:
-    """While inside, SIGINT and SIGTERM ask `trainer` to stop after its current step.
+def stop_on_signal(trainer: Any, ask: Callable[[], None]) -> Iterator[None]:
+    """While inside, SIGINT and SIGTERM ask the run to stop after its current step.
 
     Outside the main thread signals cannot be caught; there nothing is done.
 
     Args:
         trainer: A Lightning trainer.
-
-    Yields:
-        A function that tells whether a signal came.
+        ask: Called when a signal comes, see `Budget.ask_to_stop`.
     """
-    came = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield came.is_set
+        yield
         return
 
     def handle(number: int, frame: FrameType | None) -> None:
-        came.set()
-        trainer.should_stop = True
+        ask()
 
     before = {number: signal.signal(number, handle) for number in _SIGNALS}
     callback = _Again(handle)
     trainer.callbacks.append(callback)
     try:
-        yield came.is_set
+        yield
     finally:
         trainer.callbacks.remove(callback)
         for number, handler in before.items():

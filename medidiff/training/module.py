@@ -1,4 +1,4 @@
-"""The LightningModule: one step of denoiser training, EMA weights, validation."""
+"""The LightningModule: one step of denoiser training, its guard, averaged weights, validation."""
 
 from __future__ import annotations
 
@@ -8,38 +8,24 @@ from typing import Any, cast
 import lightning
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
-from medidiff.diffusion.colour import colour, correlations, draw_power
-from medidiff.diffusion.losses import (
-    NoisyPair,
-    corrupt,
-    corrupt_coloured,
-    denoising_error,
-    expected_error,
-    log_variance_loss,
-)
+from medidiff.diffusion.losses import denoising_error, expected_error, log_variance_loss
 from medidiff.diffusion.maps import LevelRange, MapDistribution
 from medidiff.diffusion.preconditioning import Preconditioned
 from medidiff.nets.embedding import NOISE_CORRELATION, CategoricalSlot, ConditionSlots
 from medidiff.nets.unet import HaarUNet, NetConfig
+from medidiff.training.averages import WeightAverages
 from medidiff.training.config import TrainingConfig
-from medidiff.training.muon import ConvMuon
+from medidiff.training.draws import P_UNKNOWN_COLOUR, P_UNKNOWN_SPACING, corrupt_patches, draw_batch, told_conditions
+from medidiff.training.guards import Guard
+from medidiff.training.optimiser import learning_rate, make_optimiser
+from medidiff.training.ranks import gathered, mean_over_processes
 from medidiff.training.start import start_from
 from medidiff.training.validation import validation_figures
+from medidiff.training.watch import say
 
 KNOTS = 128
 """Levels at which u(sigma) is computed; between them it is interpolated."""
-P_UNCONDITIONAL = 0.7
-"""Share of patches whose kind is left out."""
-P_UNKNOWN_SPACING = 0.2
-"""Share of patches whose spacing is left out."""
-P_UNKNOWN_COLOUR = 0.2
-"""Share of patches whose noise correlation is left out."""
-COLOUR_JITTER = 0.02
-"""Standard deviation of the error added to the noise correlation: on a scan it is estimated."""
-COLOURED_UP_TO = 2.0
-"""Levels up to which noise is coloured: above it stands for "not observed"."""
 
 
 class LevelWeight(nn.Module):
@@ -70,10 +56,17 @@ class LevelWeight(nn.Module):
 class DenoiserTraining(lightning.LightningModule):
     """Trains `Preconditioned(HaarUNet)` on patches whose targets may be noisy.
 
+    What has `requires_grad` when the run starts is trained and averaged; the rest stays (a fine-tune's frozen weights).
+
     Args:
         config: The run.
         kinds: Values of the condition `kind`.
         sigma_data: Standard deviation of the patches.
+
+    Attributes:
+        denoiser: The network that trains.
+        ema: Its averages.
+        average: Which average ships, in words, once it is chosen.
     """
 
     def __init__(self, config: TrainingConfig, kinds: tuple[str, ...], sigma_data: float) -> None:
@@ -88,8 +81,9 @@ class DenoiserTraining(lightning.LightningModule):
         if config.start_from is not None:
             start_from(self.denoiser, config.start_from)
         self.denoiser.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-        self.ema = AveragedModel(self.denoiser, multi_avg_fn=_ema_with_warmup(config.optimiser.ema))
-        self.ema.requires_grad_(False)
+        self.ema = WeightAverages(self.denoiser, config.optimiser.ema)
+        self.guard = Guard(config.guard)
+        self.average = ""
         self.level_weight = LevelWeight(config.noise.sigma_min, config.noise.sigma_max)
         self.colour_weight = nn.Linear(6, 1, bias=False)  # coloured noise leaves more error at the same level
         nn.init.zeros_(self.colour_weight.weight)
@@ -99,20 +93,22 @@ class DenoiserTraining(lightning.LightningModule):
             config.noise.sigma_max,
             config.noise.p_constant,
         )
+        self._figures: list[Tensor] = []
+        self._patches: list[str] = []
 
-    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
-        """Loss of one batch; maps and noise depend on the seed and the step alone."""
-        generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.global_step)
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        """Loss of one micro-batch; what is random depends on the seed, the step and the patches' numbers alone."""
         target, tau = batch["target"], batch["tau"]
-        level = self.maps.draw(tuple(target.shape), generator).to(target)
-        noise = torch.randn(target.shape, generator=generator).to(target)
-        pairs, correlation = self._corrupt(target, tau, level, noise, generator)
+        numbers = self._numbers(batch, batch_idx)
+        drawn = draw_batch(self.maps, target, numbers, self.config.seed, self.global_step)
+        pairs, correlation = corrupt_patches(target, tau, drawn, self.config.noise.p_coloured)
         y, total = torch.cat([p.y for p in pairs]), torch.cat([p.level for p in pairs])
-        keep = torch.rand(3, target.shape[0], generator=generator).to(target.device)
-        kind = torch.where(keep[0] < P_UNCONDITIONAL, 0, batch["kind"])
-        spacing = torch.where((keep[1] < P_UNKNOWN_SPACING)[:, None], float("nan"), batch["spacing_mm"])
-        told = torch.where((keep[2] < P_UNKNOWN_COLOUR)[:, None], float("nan"), correlation)
-        denoised = self.denoiser(y, total, spacing, {"kind": kind, NOISE_CORRELATION: told})
+        told = told_conditions(batch, drawn, self.config.data.condition_dropout)
+        nothing = (drawn.keep[:, 2] < P_UNKNOWN_COLOUR)[:, None]
+        told[NOISE_CORRELATION] = torch.where(nothing, float("nan"), correlation)
+        unknown = (drawn.keep[:, 1] < P_UNKNOWN_SPACING)[:, None]
+        spacing = torch.where(unknown, float("nan"), batch["spacing_mm"])
+        denoised = self.denoiser(y, total, spacing, told)
         error = torch.cat(
             [
                 denoising_error(denoised.mean[i : i + 1], pair, target[i : i + 1], self.denoiser.sigma_data)
@@ -131,38 +127,80 @@ class DenoiserTraining(lightning.LightningModule):
         )
         reweighted = (error * torch.exp(-u.detach()) / relative).mean()
         learn_u = ((error.detach() * torch.exp(-u) + u) * clean).mean()
-        loss = reweighted + learn_u + 0.1 * log_variance_loss(denoised, target, clean)
-        self.log("train/error", error.detach().mean(), prog_bar=True)
-        self.log("train/reweighted", reweighted.detach(), prog_bar=True)
-        self.log("train/loss", loss.detach())
+        # times the share of clean patches: a sum over patches, so that micro-batches and processes add up to the whole
+        variance = clean.mean() * log_variance_loss(denoised, target, clean)
+        loss = reweighted + learn_u + 0.1 * variance
+        self._figures.append(torch.stack([loss.detach(), error.detach().mean(), reweighted.detach()]))
+        if not bool(torch.isfinite(loss)):
+            self._patches.append(f"patches {_listed(numbers)}, {_sources(batch, self.denoiser)}")
+            return loss + denoised.mean.mean() * float("nan")  # the gradient of every process must show it
         return loss
 
-    def _corrupt(
-        self, target: Tensor, tau: Tensor, level: Tensor, noise: Tensor, generator: torch.Generator
-    ) -> tuple[list[NoisyPair], Tensor]:
-        """One pair a patch, white or coloured, and the correlation of its noise (b, 6)."""
-        pairs, told = [], torch.zeros(target.shape[0], 6)
-        shape = (target.shape[2], target.shape[3], target.shape[4])
-        for i in range(target.shape[0]):
-            part = slice(i, i + 1)
-            x, own, wanted = target[part], tau[part], level[part]
-            chosen = float(torch.rand((), generator=generator)) < self.config.noise.p_coloured
-            one_level = wanted.numel() == wanted.shape[1] or not bool(own > 0)
-            if chosen and one_level and float(wanted.max()) <= COLOURED_UP_TO:
-                power = draw_power(shape, generator)
-                pair = corrupt_coloured(x, own, wanted, colour(noise[part], power.to(x)), power)
-                added = float(((wanted**2 - own**2).clamp_min(0) / (wanted**2).clamp_min(1e-12)).mean())
-                told[i] = added * correlations(power, shape)
-                told[i] += COLOUR_JITTER * torch.randn(6, generator=generator)
-            else:
-                pair = corrupt(x, own, wanted, noise[part])
-            pairs.append(pair)
-        return pairs, told.to(target)
+    def _numbers(self, batch: dict[str, Any], batch_idx: int) -> list[int]:
+        """The patches' numbers in the run; a loader that does not say gives them in the order of Contract 2."""
+        if "number" in batch:
+            return batch["number"].tolist()
+        micro, steps = batch["target"].shape[0], self.config.scale.accumulate
+        trainer = self.trainer
+        first = self.global_step * micro * steps * trainer.world_size
+        first += (batch_idx % steps * trainer.world_size + trainer.global_rank) * micro
+        return list(range(first, first + micro))
+
+    def on_before_optimizer_step(self, optimizer: Any) -> None:
+        """Judge and clip the gradient of the whole step; leave the update out where it is a spike."""
+        parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        clip = self.config.optimiser.clip
+        if self._sharded:
+            norm = self.trainer.model.clip_grad_norm_(clip)  # type: ignore[union-attr, operator]
+        else:
+            norm = torch.nn.utils.get_total_norm([p.grad for p in parameters])
+            torch.nn.utils.clip_grads_with_norm_(parameters, clip, norm)
+        norm = float(norm)
+        self._log_step(norm)
+        where = f"step {self.global_step + 1}"
+        if not math.isfinite(norm):
+            of_every_process = [words for words in gathered("; ".join(self._patches)) if words]
+            where += f" ({'; '.join(of_every_process) or 'the loss is finite, its gradient is not'})"
+        self._patches.clear()
+        reason = self.guard.skip(norm, where)
+        if reason is not None:
+            say(f"warning: {where}: the update is left out, {reason} ({self.guard.skipped} so far).")
+            for parameter in parameters:
+                parameter.grad = None
+
+    def configure_gradient_clipping(self, *args: Any, **kwargs: Any) -> None:
+        """Done with the guard, which needs the norm too."""
+
+    def _log_step(self, norm: float) -> None:
+        figures = mean_over_processes(torch.stack(self._figures).mean(dim=0))
+        self._figures.clear()
+        for name, value in zip(("loss", "error", "reweighted"), figures, strict=True):
+            self.log(f"train/{name}", value, prog_bar=name != "loss")
+        self.log("train/gradient", norm)
+        self.log("train/skipped", float(self.guard.skipped))
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        """Step, then move the average: together, so that no checkpoint falls between them."""
+        """Step, then move the averages: together, so that no checkpoint falls between them."""
         super().optimizer_step(*args, **kwargs)
-        self.ema.update_parameters(self.denoiser)
+        if not self._sharded:
+            return self.ema.update()
+        from torch.distributed.fsdp import FullyShardedDataParallel
+
+        with FullyShardedDataParallel.summon_full_params(cast(Any, self.trainer.model), writeback=False):
+            return self.ema.update()
+
+    @property
+    def _sharded(self) -> bool:
+        return type(self.trainer.strategy).__name__ == "FSDPStrategy"
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Averages and the guard's memory."""
+        checkpoint["averages"], checkpoint["guard"] = self.ema.state_dict(), self.guard.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Averages and the guard's memory."""
+        self.ema.load_state_dict(checkpoint["averages"])
+        self.guard.load_state_dict(checkpoint["guard"])
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:
         """Error of the averaged weights on fixed patches of val, then of train, see `validation`."""
@@ -175,71 +213,32 @@ class DenoiserTraining(lightning.LightningModule):
         """The denoiser with averaged weights: what is validated, drawn and shipped."""
         return cast(Preconditioned, self.ema.module)
 
-    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        """Muon for convolution kernels and AdamW for the rest, or AdamW for all."""
-        how = self.config.optimiser
-        named = [(n, p) for n, p in self.named_parameters() if p.requires_grad]
-        kernels = [p for n, p in named if how.name == "muon" and _is_hidden_kernel(n, p)]
-        chosen = {id(p) for p in kernels}
-        rest = [p for _, p in named if id(p) not in chosen]
-        adam = torch.optim.AdamW(rest, lr=how.lr, betas=(0.9, 0.99), weight_decay=0.0)
-        if not kernels:
-            return [adam]
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Of what trains, see `make_optimiser`."""
         dtype = torch.bfloat16 if self.trainer.precision == "bf16-mixed" else torch.float32
-        return [_Both(ConvMuon(kernels, lr=how.lr, weight_decay=how.weight_decay, dtype=dtype), adam)]
+        return make_optimiser(self.named_parameters(), self.config.optimiser, dtype, self._sharded)
 
     def set_learning_rate(self, step: int, progress: float) -> float:
-        """Warm-up, plateau, linear decay to zero at progress 1; returns the rate set."""
-        how = self.config.optimiser
-        warm = min(1.0, (step + 1) / max(1, how.warmup))
-        fall = min(1.0, (1 - progress) / (1 - how.decay_from))
-        rate = how.lr * warm * max(fall, 0.0)
+        """Set and return the rate of a step, see `learning_rate`."""
+        rate = learning_rate(self.config.optimiser, step, progress)
         for optimizer in self.trainer.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate
         return rate
 
 
-class _Both(torch.optim.Optimizer):
-    """Two optimisers behind one: Lightning then counts one step, clips once and resumes both."""
-
-    def __init__(self, first: torch.optim.Optimizer, second: torch.optim.Optimizer) -> None:
-        self.parts = (first, second)
-        super().__init__([p for part in self.parts for g in part.param_groups for p in g["params"]], {})
-        self.param_groups = [group for part in self.parts for group in part.param_groups]
-
-    def step(self, closure: Any = None) -> Any:  # type: ignore[override]
-        loss = closure() if closure is not None else None
-        for part in self.parts:
-            part.step()
-        return loss
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"parts": [part.state_dict() for part in self.parts]}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        for part, state in zip(self.parts, state_dict["parts"], strict=True):
-            part.load_state_dict(state)
-        self.param_groups = [group for part in self.parts for group in part.param_groups]
+def _listed(numbers: list[int]) -> str:
+    return ", ".join(map(str, numbers))
 
 
-def _is_hidden_kernel(name: str, parameter: Tensor) -> bool:
-    """3 x 3 x 3 and resampling kernels inside the network; not the stem, the heads or the embeddings."""
-    return (
-        parameter.ndim == 5
-        and math.prod(parameter.shape[2:]) > 1
-        and not any(part in name for part in ("stem", "head", "embedding"))
+def _sources(batch: dict[str, Any], denoiser: Preconditioned) -> str:
+    """Where the patches come from, as far as the batch tells."""
+    slots = cast(HaarUNet, denoiser.network).config.slots.categorical
+    values = slots["kind"].values if "kind" in slots else ()
+    kinds = [values[int(i) - 1] if 0 < int(i) <= len(values) else "unknown" for i in batch["kind"]]
+    return f"from {', '.join(kinds)}" + (
+        "" if bool(torch.isfinite(batch["target"]).all()) else ", not finite themselves"
     )
-
-
-def _ema_with_warmup(decay: float) -> Any:
-    @torch.no_grad()
-    def average(averaged: list[Tensor], current: list[Tensor], n: Tensor | int) -> None:
-        beta = min(decay, (1 + int(n)) / (10 + int(n)))
-        for slow, fast in zip(averaged, current, strict=True):
-            slow.lerp_(fast, 1 - beta)
-
-    return average
 
 
 def network_config(config: TrainingConfig, kinds: tuple[str, ...]) -> NetConfig:

@@ -3,33 +3,31 @@
 from __future__ import annotations
 
 import json
-import logging
-import math
-import sys
 import warnings
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import lightning
-import torch
 import yaml
-from lightning.pytorch.callbacks import ModelCheckpoint
 
 from medidiff.cohort import PatchDataModule
 from medidiff.device import pick_device, set_threads
-from medidiff.errors import ConfigError, Interrupted, MedidiffError
+from medidiff.errors import ConfigError, InputError, Interrupted
 from medidiff.io import atomic_write_text
-from medidiff.precision import choose_precision
 from medidiff.training.budget import Budget
-from medidiff.training.config import TrainingConfig, load_config
+from medidiff.training.checkpoints import CHECKPOINT, resume_point
+from medidiff.training.choose import choose_average
+from medidiff.training.config import TrainingConfig, load_config, with_conditions
 from medidiff.training.export import export_prior
 from medidiff.training.interrupt import stop_on_signal
-from medidiff.training.loggers import check_loggers, make_loggers
+from medidiff.training.loggers import check_loggers
 from medidiff.training.module import DenoiserTraining
-from medidiff.training.watch import PlainProgress, say
-from medidiff.training.watch_samples import Samples
-from medidiff.training.watch_status import RunStatus, Watch
+from medidiff.training.posthoc import Snapshots
+from medidiff.training.ranks import is_first, quiet_others
+from medidiff.training.strategy import check_scale
+from medidiff.training.trainer import make_trainer
+from medidiff.training.watch import say
+from medidiff.training.watch_status import RunStatus
 
 MAY_CHANGE = (
     "hours",
@@ -40,10 +38,16 @@ MAY_CHANGE = (
     "checkpoint_minutes",
     "logging",
     "watch",
+    "guard",
     "card",
+    "data.workers",
+    "scale.devices",
+    "scale.nodes",
+    "scale.strategy",
+    "scale.activation_checkpointing",
+    "scale.compile",
 )
 """Settings that a resumed run may change; every other difference is refused."""
-CHECKPOINT = "last.ckpt"
 
 
 def run_training(config_path: Path, overrides: list[str], hours: float | None = None, dry_run: bool = False) -> Path:
@@ -60,24 +64,31 @@ def run_training(config_path: Path, overrides: list[str], hours: float | None = 
 
     Raises:
         ConfigError: the configuration is not valid, or differs from that of the run that lies in `output`.
-        InputError: a source has no usable scan.
+        InputError: a source has no usable scan, or the run's checkpoint is damaged.
+        MemoryLimitError: the patches do not fit into memory.
+        OutputError: the run's folder cannot be written.
+        TrainingError: a loss is not finite, or the run diverges; the last checkpoint is kept.
         Interrupted: stopped by the user; the checkpoint is written, the same command goes on.
     """
     config = load_config(config_path, [*overrides, *([f"hours={hours}"] if hours is not None else [])])
     output = config.output / f"{config.name}.safetensors"
+    quiet_others()
     _refuse_other_settings(config)
+    check_scale(config, pick_device("auto"))
     check_loggers(config.logging)
     set_threads(config.threads)
     lightning.seed_everything(config.seed, verbose=False)
     data = _data_module(config)
     data.setup()
-    module = DenoiserTraining(config, data.kinds, data.sigma_data())
+    resolved = yaml.safe_dump(json.loads(config.model_dump_json()), sort_keys=False)
+    config = with_conditions(config, data.slots)
+    module = DenoiserTraining(config, data.kinds, _sigma_data(data))
     _print_plan(config, data, module)
     if dry_run:
         return output
     config.output.mkdir(parents=True, exist_ok=True)
-    resolved = yaml.safe_dump(json.loads(config.model_dump_json()), sort_keys=False)
-    atomic_write_text(config.output / "config.yaml", resolved)
+    if is_first():
+        atomic_write_text(config.output / "config.yaml", resolved)
     with RunStatus(config.output, config.name, config.optimiser.steps).told() as status:
         prior = _train(config, data, module, status)
         status.fields["prior"] = str(prior)
@@ -85,74 +96,79 @@ def run_training(config_path: Path, overrides: list[str], hours: float | None = 
 
 
 def _train(config: TrainingConfig, data: PatchDataModule, module: DenoiserTraining, status: RunStatus) -> Path:
-    """Fit, and write the prior."""
-    budget = Budget(config.optimiser.steps, config.hours)
-    trainer = _trainer(config, budget, status)
-    checkpoint, prior = config.output / CHECKPOINT, config.output / f"{config.name}.safetensors"
-    resume = str(checkpoint) if checkpoint.is_file() else None
-    if resume:
-        data.first_step = int(torch.load(checkpoint, map_location="cpu", weights_only=True)["global_step"])
-        say(f"resuming {config.name} at step {data.first_step}")
-    with warnings.catch_warnings():
-        # the loader starts where the run stopped (PatchDataset.first), which Lightning cannot know
-        warnings.filterwarnings("ignore", message="You're resuming from a checkpoint that ended before")
-        with stop_on_signal(trainer) as signalled:
-            trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
-    if signalled():
-        trainer.save_checkpoint(checkpoint, weights_only=False)
-        raise Interrupted(f"training {config.name}: stopped at step {trainer.global_step}; the same command goes on.")
-    trainer.save_checkpoint(checkpoint, weights_only=False)
-    return export_prior(config, data, module, trainer.global_step, budget.elapsed_seconds / 3600, prior)
-
-
-class StopOnNaN(lightning.Callback):
-    """Ends the run with an error on the first loss that is not finite; the last checkpoint stays."""
-
-    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Check the loss."""
-        if not math.isfinite(float(outputs["loss"])):
-            raise MedidiffError(
-                f"training: the loss is not finite at step {trainer.global_step}. The last checkpoint is kept; "
-                "lower optimiser.lr or look at the scans of this step, then run the same command again."
-            )
-
-
-def _trainer(config: TrainingConfig, budget: Budget, status: RunStatus) -> lightning.Trainer:
-    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    device = pick_device("auto")
-    choice = choose_precision(config.precision, device)
-    say(f"precision {choice.dtype}: {choice.reason}")
-    on_terminal = sys.stderr.isatty()
-    every = timedelta(minutes=config.checkpoint_minutes)
-    callbacks: list[lightning.Callback] = [
-        budget,
-        StopOnNaN(),
-        # without the counter a resumed run would write last-v1.ckpt and leave last.ckpt stale
-        ModelCheckpoint(
-            config.output, save_last=True, save_top_k=0, train_time_interval=every, enable_version_counter=False
-        ),
-        Samples(config.output / "samples", config.watch, config.noise),
-        Watch(status, config.log_every, config.optimiser.batch, budget),
-    ]
-    if not on_terminal:
-        callbacks.append(PlainProgress(config.log_every, budget))
-    (config.output / "samples").mkdir(exist_ok=True)
-    return lightning.Trainer(
-        accelerator={"cuda": "gpu"}.get(device.type, device.type),
-        devices=1,
-        precision="bf16-mixed" if choice.dtype == "bf16" else "32-true",
-        max_steps=config.optimiser.steps,
-        max_epochs=-1,
-        callbacks=callbacks,
-        logger=make_loggers(config.logging, config.output, config.name),
-        log_every_n_steps=config.log_every,
-        val_check_interval=min(config.validate_every, config.optimiser.steps),
-        num_sanity_val_steps=0,
-        enable_progress_bar=on_terminal,
-        enable_model_summary=False,
-        gradient_clip_val=config.optimiser.clip,
+    """Fit, choose the average, and write the prior."""
+    found = resume_point(config.output)
+    budget = Budget(
+        config.optimiser.steps,
+        config.hours,
+        config.output,
+        fresh=found is None,
+        minutes=config.checkpoint_minutes,
+        batch=config.optimiser.batch,
+        validate_every=config.validate_every,
     )
+    prior = config.output / f"{config.name}.safetensors"
+    if found:
+        data.first_step = int(found[1]["global_step"])
+        budget.begin(data.first_step, found[1]["callbacks"]["Budget"])
+        say(f"resuming {config.name} at step {data.first_step}")
+    else:
+        budget.begin()
+    if found and budget.progress(data.first_step) >= 1:
+        if prior.is_file():
+            say(f"{config.name}: has finished; {prior} is kept")
+            return prior
+        module.load_state_dict(found[1]["state_dict"])
+        module.on_load_checkpoint(found[1])
+        steps = data.first_step
+    else:
+        steps = _fit(config, data, module, budget, status, found[0] if found else None)
+    if is_first():
+        judged = data.fixed_dataloader("val") if "val" in data.fixed_splits else None
+        snapshots = Snapshots(config.output, config.validate_every)
+        module.average = choose_average(module, snapshots, judged)
+        say(f"averaged weights: {module.average}")
+        export_prior(config, data, module, steps, budget.elapsed_seconds / 3600, prior)
+        snapshots.remove()
+    return prior
+
+
+def _fit(
+    config: TrainingConfig,
+    data: PatchDataModule,
+    module: DenoiserTraining,
+    budget: Budget,
+    status: RunStatus,
+    resume: Path | None,
+) -> int:
+    """Train until the budget is used up; returns the steps taken in all."""
+    trainer, checkpoints = make_trainer(config, module, budget, status)
+    with warnings.catch_warnings():
+        # the loader starts where the run stopped (first_step), which Lightning cannot know
+        warnings.filterwarnings("ignore", message="You're resuming from a checkpoint that ended before")
+        with stop_on_signal(trainer, budget.ask_to_stop):
+            trainer.fit(module, datamodule=data, ckpt_path=str(resume) if resume else None, weights_only=True)
+    failure = checkpoints.save(trainer)
+    if failure is not None:
+        raise failure
+    if budget.interrupted:
+        raise Interrupted(f"training {config.name}: stopped at step {trainer.global_step}; the same command goes on.")
+    return trainer.global_step
+
+
+def _sigma_data(data: PatchDataModule) -> float:
+    """Standard deviation of the training patches.
+
+    Raises:
+        InputError: They are constant.
+    """
+    sigma_data = data.sigma_data()
+    if not sigma_data > 1e-6:
+        raise InputError(
+            f"data.sources: every training patch is constant (standard deviation {sigma_data:.2g}). Look at the scans: "
+            "`medidiff info SCAN` shows their range."
+        )
+    return sigma_data
 
 
 def _data_module(config: TrainingConfig) -> PatchDataModule:
@@ -166,6 +182,9 @@ def _data_module(config: TrainingConfig) -> PatchDataModule:
         config.optimiser.steps,
         data.augmentation,
         config.seed,
+        workers=data.workers,
+        conditions=data.conditions,
+        position=config.network.position,
     )
 
 
@@ -175,10 +194,18 @@ def _refuse_other_settings(config: TrainingConfig) -> None:
     if not stored.is_file() or not (config.output / CHECKPOINT).is_file():
         return
     before, now = yaml.safe_load(stored.read_text(encoding="utf-8")), json.loads(config.model_dump_json())
+    before, now = _flat(before), _flat(now)
     changed = [key for key in now if key not in MAY_CHANGE and before.get(key) != now[key]]
     if changed:
         shown = "; ".join(f"{key}: {before.get(key)} there, {now[key]} now" for key in changed)
         raise ConfigError(f"output {config.output}: holds a run with other settings ({shown}). Choose another output.")
+
+
+def _flat(tree: dict[str, Any]) -> dict[str, Any]:
+    """The top keys, but those of the parts of which something may change one by one."""
+    parts = {key.partition(".")[0] for key in MAY_CHANGE if "." in key}
+    flat = {key: value for key, value in tree.items() if key not in parts}
+    return flat | {f"{part}.{key}": value for part in parts for key, value in (tree.get(part) or {}).items()}
 
 
 def _print_plan(config: TrainingConfig, data: PatchDataModule, module: DenoiserTraining) -> None:

@@ -8,9 +8,13 @@ from typing import Any
 
 import lightning
 
+from medidiff.training.ranks import is_first
+
 
 def say(line: str) -> None:
-    """A line to stderr, at once."""
+    """A line to stderr, at once; of several processes the first speaks."""
+    if not is_first():
+        return
     sys.stderr.write(line + "\n")
     sys.stderr.flush()
 

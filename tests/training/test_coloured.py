@@ -14,10 +14,9 @@ from medidiff.diffusion import Preconditioned, colour, correlations, draw_power
 from medidiff.errors import ConfigError, PriorError
 from medidiff.nets import CategoricalSlot, ConditionSlots, HaarUNet, NetConfig
 from medidiff.prior import Prior
-from medidiff.training import module as training_module
+from medidiff.training import draws
 from medidiff.training.config import TrainingConfig
 from medidiff.training.export import make_card
-from medidiff.training.module import DenoiserTraining
 from medidiff.training.start import start_from
 
 ARCHITECTURE: dict[str, Any] = {"widths": (16, 16, 24), "blocks": (1, 1, 1), "embedding": 16}
@@ -95,28 +94,24 @@ def patches() -> tuple[Tensor, Tensor, Tensor]:
     return target, torch.tensor([0.0, 0.0, 0.2]).reshape(3, 1, 1, 1, 1), noise
 
 
-def corrupted(
-    folder: Path, p_coloured: float, patches: tuple[Tensor, Tensor, Tensor], level: Tensor
-) -> tuple[list[Any], Tensor]:
-    module = DenoiserTraining(config(folder, noise={"p_coloured": p_coloured}), ("procedural",), 0.5)
+def corrupted(p_coloured: float, patches: tuple[Tensor, Tensor, Tensor], level: Tensor) -> tuple[list[Any], Tensor]:
     target, tau, noise = patches
-    return module._corrupt(target, tau, level, noise, Generator().manual_seed(7))
+    generators = [Generator().manual_seed(7 + i) for i in range(len(target))]
+    return draws.corrupt_patches(target, tau, draws.Drawn(level, noise, torch.zeros(3, 3), generators), p_coloured)
 
 
-def test_coloured_patches_are_told(
-    tmp_path: Path, patches: tuple[Tensor, Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_coloured_patches_are_told(patches: tuple[Tensor, Tensor, Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
     """Level and marginal variance as wanted, the correlation that of the spectrum times the added share."""
-    monkeypatch.setattr(training_module, "COLOUR_JITTER", 0.0)
+    monkeypatch.setattr(draws, "COLOUR_JITTER", 0.0)
     drawn: list[Tensor] = []
 
     def draw(shape: tuple[int, int, int], generator: Generator) -> Tensor:
         drawn.append(draw_power(shape, generator))
         return drawn[-1]
 
-    monkeypatch.setattr(training_module, "draw_power", draw)
+    monkeypatch.setattr(draws, "draw_power", draw)
     level = torch.full((3, 1, 1, 1, 1), 0.5)
-    pairs, told = corrupted(tmp_path, 1.0, patches, level)
+    pairs, told = corrupted(1.0, patches, level)
     assert len(drawn) == 3
     share = torch.tensor([1.0, 1.0, (0.25 - 0.04) / 0.25])
     for i, pair in enumerate(pairs):
@@ -127,16 +122,16 @@ def test_coloured_patches_are_told(
         assert (pair.kept is None) == (i < 2), "only the noisy target needs the split"
 
 
-def test_white_where_it_must_be(tmp_path: Path, patches: tuple[Tensor, Tensor, Tensor]) -> None:
+def test_white_where_it_must_be(patches: tuple[Tensor, Tensor, Tensor]) -> None:
     """Off; or at levels that stand for "not observed"; or a map over a noisy target, which has no exact split."""
     constant, high = torch.full((3, 1, 1, 1, 1), 0.5), torch.full((3, 1, 1, 1, 1), 40.0)
     for p, level in ((0.0, constant), (1.0, high)):
-        pairs, told = corrupted(tmp_path, p, patches, level)
+        pairs, told = corrupted(p, patches, level)
         assert float(told.abs().max()) == 0
         assert all(pair.kept is None for pair in pairs)
         added = (level**2 - patches[1] ** 2).sqrt() * patches[2]
         torch.testing.assert_close(torch.cat([pair.y for pair in pairs]), patches[0] + added)
-    _, told = corrupted(tmp_path, 1.0, patches, torch.full((3, 1, 16, 16, 16), 0.5))
+    _, told = corrupted(1.0, patches, torch.full((3, 1, 16, 16, 16), 0.5))
     assert float(told[2].abs().max()) == 0
     assert bool((told[:2].abs().amax(dim=1) > 0).all())
 

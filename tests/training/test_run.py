@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 import torch
 import yaml
 
-from medidiff.errors import ConfigError, Interrupted, MedidiffError
+from medidiff.errors import ConfigError, Interrupted
 from medidiff.prior import Prior
 from medidiff.training import run
 from medidiff.training.watch import PlainProgress
@@ -88,7 +87,7 @@ def test_a_second_resume_starts_from_the_latest_checkpoint(tmp_path: Path, monke
                 run.run_training(config, ["checkpoint_minutes=1e-6"])
         saved = torch.load(tmp_path / "out" / run.CHECKPOINT, weights_only=True)
         assert saved["global_step"] >= step - 1
-    assert [path.name for path in (tmp_path / "out").glob("*.ckpt")] == [run.CHECKPOINT]
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.ckpt*")) == [run.CHECKPOINT, "previous.ckpt"]
 
 
 def test_other_settings_are_refused_by_name(tmp_path: Path) -> None:
@@ -113,15 +112,6 @@ def test_dry_run_trains_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "million parameters" in capsys.readouterr().err
 
 
-def test_nan_stops_the_run_and_keeps_the_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = _config(tmp_path)
-    monkeypatch.setattr(
-        "medidiff.training.module.log_variance_loss", lambda *_: torch.tensor(float("nan"), requires_grad=True)
-    )
-    with pytest.raises(MedidiffError, match="not finite at step 1"):
-        run.run_training(config, [])
-
-
 def test_hours_end_a_run(tmp_path: Path) -> None:
     prior = Prior.load(run.run_training(_config(tmp_path, steps=10**6), [], hours=1e-4))
     assert 0 < prior.card.training.steps < 10**6
@@ -143,14 +133,3 @@ def test_a_signal_writes_a_checkpoint(tmp_path: Path, number: signal.Signals) ->
         assert process.wait(timeout=120) != 0
     assert Interrupted.__name__ in rest
     assert torch.load(tmp_path / "out" / run.CHECKPOINT, weights_only=False)["global_step"] >= 8
-
-
-def test_time_is_counted_over_resumes() -> None:
-    from medidiff.training.budget import Budget
-
-    budget = Budget(steps=100, hours=1.0)
-    budget.load_state_dict({"seconds": 1800.0})
-    budget.on_train_start(None, None)
-    assert budget.progress(0) == pytest.approx(0.5, abs=0.01)
-    time.sleep(0.01)
-    assert budget.state_dict()["seconds"] > 1800

@@ -1,0 +1,126 @@
+"""What is random in a training step, as a function of the patch's number: who computes it changes nothing.
+
+Every patch of a run has a number. Its noise, its noise map and what is left out of what the network is told are drawn
+from (seed, number); whether a step has constant levels or maps, which its patches share, from (seed, step). So a run
+gives the same on one process or eight, with micro-batches or without, and after a restart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from medidiff.diffusion.colour import colour, correlations, draw_power
+from medidiff.diffusion.losses import NoisyPair, corrupt, corrupt_coloured
+from medidiff.diffusion.maps import MapDistribution
+
+P_UNCONDITIONAL = 0.7
+"""Share of patches whose kind is left out."""
+P_UNKNOWN_SPACING = 0.2
+"""Share of patches whose spacing is left out."""
+P_UNKNOWN_COLOUR = 0.2
+"""Share of patches whose noise correlation is left out."""
+COLOUR_JITTER = 0.02
+"""Standard deviation of the error added to the noise correlation: on a scan it is estimated."""
+COLOURED_UP_TO = 2.0
+"""Levels up to which noise is coloured: above it stands for "not observed"."""
+_PATCH, _STEP = 1, 2  # two streams of seeds that never meet
+
+
+def _generator(*key: int) -> Generator:
+    """A generator of its own for every key."""
+    return Generator().manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]))
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The random part of a batch, (b, ...) on the batch's device.
+
+    Attributes:
+        level: Noise maps, (b, c, 1, 1, 1) or (b, c, x, y, z).
+        noise: Standard normal, (b, c, x, y, z).
+        keep: Uniform numbers (b, 3) that decide what the network is told: kind, spacing, correlation.
+        generators: One a patch, for what is drawn after these.
+    """
+
+    level: Tensor
+    noise: Tensor
+    keep: Tensor
+    generators: list[Generator]
+
+
+def draw_batch(maps: MapDistribution, target: Tensor, numbers: list[int], seed: int, step: int) -> Drawn:
+    """Draw what is random about the patches `numbers` of optimiser step `step`.
+
+    Args:
+        maps: Distribution of the noise maps.
+        target: The patches (b, c, x, y, z); their shape and device count.
+        numbers: The patches' numbers in the run.
+        seed: The run's seed.
+        step: The optimiser step they belong to.
+    """
+    constant = bool(torch.rand((), generator=_generator(seed, step, _STEP)) < maps.p_constant)
+    generators = [_generator(seed, number, _PATCH) for number in numbers]
+    shape = tuple(target.shape[1:])
+    level = torch.stack([maps.draw_patch(shape, constant, g) for g in generators])
+    noise = torch.stack([torch.randn(shape, generator=g) for g in generators])
+    keep = torch.stack([torch.rand(3, generator=g) for g in generators])
+    return Drawn(level.to(target), noise.to(target), keep.to(target.device), generators)
+
+
+def corrupt_patches(target: Tensor, tau: Tensor, drawn: Drawn, p_coloured: float) -> tuple[list[NoisyPair], Tensor]:
+    """One pair a patch, white or coloured, and the correlation of its noise (b, 6).
+
+    Args:
+        target: Patches (b, c, x, y, z), normalised.
+        tau: Their own white noise, (b, 1, 1, 1, 1).
+        drawn: Levels and noise.
+        p_coloured: Share of patches with correlated noise.
+    """
+    pairs, told = [], torch.zeros(target.shape[0], 6)
+    shape = (target.shape[2], target.shape[3], target.shape[4])
+    for i, generator in enumerate(drawn.generators):
+        part = slice(i, i + 1)
+        x, own, wanted, noise = target[part], tau[part], drawn.level[part], drawn.noise[part]
+        chosen = float(torch.rand((), generator=generator)) < p_coloured
+        one_level = wanted.numel() == wanted.shape[1] or not bool(own > 0)
+        if chosen and one_level and float(wanted.max()) <= COLOURED_UP_TO:
+            power = draw_power(shape, generator)
+            pair = corrupt_coloured(x, own, wanted, colour(noise, power.to(x)), power)
+            added = float(((wanted**2 - own**2).clamp_min(0) / (wanted**2).clamp_min(1e-12)).mean())
+            told[i] = added * correlations(power, shape)
+            told[i] += COLOUR_JITTER * torch.randn(6, generator=generator)
+        else:
+            pair = corrupt(x, own, wanted, noise)
+        pairs.append(pair)
+    return pairs, told.to(target)
+
+
+def told_conditions(batch: dict, drawn: Drawn, dropout: float) -> dict[str, Tensor]:
+    """Kind, conditions and position as the network is told them: some patches are told less.
+
+    The kind is left out of `P_UNCONDITIONAL` of the patches. Of the run's own conditions a patch loses all with
+    probability `dropout` (what guidance compares with), and else each one with probability `dropout`.
+
+    Args:
+        batch: Patches as the loader gives them; `cond` and `position` may be absent.
+        drawn: The batch's random part.
+        dropout: `data.condition_dropout`.
+    """
+    told = {"kind": torch.where(drawn.keep[:, 0] < P_UNCONDITIONAL, 0, batch["kind"])}
+    conditions = batch.get("cond") or {}
+    if conditions:
+        chance = torch.stack([torch.rand(1 + len(conditions), generator=g) for g in drawn.generators])
+        chance = chance.to(batch["kind"].device)
+        for i, (name, value) in enumerate(sorted(conditions.items())):
+            null = float("nan") if value.is_floating_point() else 0
+            told[name] = torch.where((chance[:, 0] < dropout) | (chance[:, 1 + i] < dropout), null, value)
+    if "position" in batch:
+        told["position"] = batch["position"]
+    return told
+
+
+__all__ = ["Drawn", "corrupt_patches", "draw_batch", "told_conditions"]
