@@ -53,7 +53,7 @@ class Samples(lightning.Callback):
 
     def __init__(self, folder: Path, how: WatchConfig, noise: NoiseConfig, patches: int = 6) -> None:
         self.folder, self.how, self.noise, self.patches = folder, how, noise, patches
-        self.from_noise = trains_sampling(noise) if how.samples == "auto" else how.samples
+        self.from_noise = from_noise(how, noise)
         self.samples: Tensor | None = None
         self._spent, self._last = 0.0, time.monotonic()
 
@@ -101,6 +101,11 @@ class Samples(lightning.Callback):
         log_picture(trainer.loggers, "val", picture, trainer.global_step)
 
 
+def from_noise(how: WatchConfig, noise: NoiseConfig) -> bool:
+    """Whether samples start from pure noise: as asked for, or where a fifth of the training is at levels above 1."""
+    return trains_sampling(noise) if how.samples == "auto" else how.samples
+
+
 def trains_sampling(noise: NoiseConfig) -> bool:
     """Whether at least a fifth of the training draws lie above level 1."""
     total = sum(part.weight for part in noise.levels)
@@ -113,14 +118,14 @@ def trains_sampling(noise: NoiseConfig) -> bool:
 
 
 @torch.no_grad()
-def draw_samples(denoiser: Any, batch: dict[str, Any], noise: NoiseConfig, from_noise: bool) -> tuple[Tensor, Tensor]:
+def draw_samples(denoiser: Any, batch: dict[str, Any], noise: NoiseConfig, unobserved: bool) -> tuple[Tensor, Tensor]:
     """Samples beside the patches they are compared with.
 
     Args:
         denoiser: `Preconditioned`.
         batch: Patches, see `cohort`.
         noise: Levels of the run.
-        from_noise: Start from nothing observed; else from the patches under 15% noise.
+        unobserved: Start from nothing observed; else from the patches under 15% noise.
 
     Returns:
         Samples and patches, both (n, c, x, y, z), the middle of the patches, at most 32 voxels a side.
@@ -136,8 +141,8 @@ def draw_samples(denoiser: Any, batch: dict[str, Any], noise: NoiseConfig, from_
 
     samples = sample_posterior(
         denoise,
-        torch.zeros_like(target) if from_noise else target + sigma * added,
-        torch.tensor(float("inf")).to(target) if from_noise else sigma,
+        torch.zeros_like(target) if unobserved else target + sigma * added,
+        torch.tensor(float("inf")).to(target) if unobserved else sigma,
         n_steps=STEPS,
         sigma_min=max(noise.sigma_min, 0.02),
         sigma_max=noise.sigma_max,
