@@ -52,7 +52,7 @@ def make_strategy(name: str) -> Any:
         from lightning.pytorch.strategies import DDPStrategy
 
         # every parameter gets a gradient in every step, and buffers are constants: nothing to search, nothing to send
-        return DDPStrategy(find_unused_parameters=False, broadcast_buffers=False)
+        return DDPStrategy(find_unused_parameters=False, forward_sync_buffers=False)
     from lightning.pytorch.strategies import FSDPStrategy
 
     from medidiff.nets.unet import ResidualBlock

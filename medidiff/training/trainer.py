@@ -68,7 +68,7 @@ def make_trainer(
         callbacks=callbacks,
         plugins=[AtomicCheckpoints()],
         logger=make_loggers(config.logging, config.output, config.name),
-        log_every_n_steps=config.log_every,
+        log_every_n_steps=min(config.log_every, config.optimiser.steps),
         val_check_interval=min(config.validate_every, config.optimiser.steps) * config.scale.accumulate,
         num_sanity_val_steps=0,
         enable_progress_bar=on_terminal,
