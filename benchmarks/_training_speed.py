@@ -116,7 +116,7 @@ def _train(folder: Path, patch: tuple[int, ...], precision: str, steps: int, tur
     data = training._data_module(config)
     data.setup()
     data.loaded["val"] = []
-    module = training.DenoiserTraining(config, data.kinds, data.sigma_data(), data.slots)
+    module = training.DenoiserTraining(config, data.kinds, data.sigma_data())
     budget = training.Budget(config.optimiser.steps, None)
     budget.begin()
     trainer, _ = training.make_trainer(config, module, budget, training.RunStatus(folder, "speed", steps))
