@@ -17,6 +17,7 @@ _LABELS = 8
 _SAMPLE = 100_000
 _FARTHEST = 100.0
 _SATURATED = 0.5
+_NOISE_ALONE = 0.3  # white noise alone has 0.39: its percentiles lie 2.58 standard deviations from the middle
 _KINDS = (
     ("4D", "4D"), ("NaN or infinite", "not finite"), ("every voxel", "constant"), ("constant", "constant"),
     ("2D image", "not a volume"), ("not a volume", "not a volume"),
@@ -119,6 +120,20 @@ def check_size(shape: tuple[int, ...], recipe: Recipe) -> None:
         raise Unfit(
             "too small", f"{size} voxels after preparation, each axis must have {recipe.smallest_axis} or more."
         )
+
+
+def check_noise(tau: float, recipe: Recipe) -> None:
+    """Refuse a scan that holds nothing but noise.
+
+    Args:
+        tau: Measured on the full grid, normalised units.
+        recipe: How it was normalised; in a window, noise may be as large as it likes.
+
+    Raises:
+        Unfit: It does.
+    """
+    if tau > _NOISE_ALONE and not isinstance(recipe.intensity, Window):
+        raise Unfit("near-empty", f"holds nothing but noise: its level is {tau / 2:.0%} of the scan's range.")
 
 
 def check_values(normalised: np.ndarray, foreground: float, recipe: Recipe) -> None:

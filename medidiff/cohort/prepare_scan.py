@@ -14,6 +14,7 @@ from medidiff.cohort.checks import (
     Unfit,
     check_is_scan,
     check_modality,
+    check_noise,
     check_size,
     check_values,
     rejection_of,
@@ -189,6 +190,7 @@ def _tau(normalised: np.ndarray, recipe: Recipe) -> tuple[float, list[str]]:
         tau = own_noise_level(normalised, block=block)
         if tau > 0:  # in small crops no block of the usual size lies in the foreground whole
             break
+    check_noise(tau, recipe)
     return tau, [] if tau > 0 else ["own noise level 0: it could not be measured, and the scan is taken to be clean"]
 
 

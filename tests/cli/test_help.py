@@ -10,7 +10,21 @@ from medidiff.errors import EXIT_CODES
 from .conftest import Run
 
 DOCS = (Path(__file__).resolve().parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
-VERBS = ("scan", "noise", "denoise", "inpaint", "convert", "evaluate", "priors", "info", "train", "runs", "demo", "doctor")
+VERBS = (
+    "scan",
+    "noise",
+    "denoise",
+    "inpaint",
+    "convert",
+    "evaluate",
+    "priors",
+    "info",
+    "prepare",
+    "train",
+    "runs",
+    "demo",
+    "doctor",
+)
 
 
 def section(verb: str) -> str:
