@@ -14,7 +14,16 @@ import numpy as np
 
 from medidiff.cohort import manifest as table_of
 from medidiff.cohort.manifest import AttributeKind, ScanRow
-from medidiff.cohort.store_arrays import CHUNK, CODEC, ArrayName, checked, content_hash, encode, scan_id
+from medidiff.cohort.store_arrays import (
+    CHUNK,
+    CODEC,
+    ArrayName,
+    checked,
+    content_hash,
+    encode,
+    one_threaded_zarr,
+    scan_id,
+)
 from medidiff.cohort.store_files import open_files
 from medidiff.errors import InputError
 
@@ -149,7 +158,7 @@ class Store:
         if key in self._arrays:
             self._arrays.move_to_end(key)
             return self._arrays[key]
-        import zarr
+        zarr = one_threaded_zarr()
         from zarr.errors import NodeNotFoundError
 
         path = f"{_folder(scan_id)}/{array}"
