@@ -39,7 +39,9 @@ def train(
         Method | None,
         typer.Option("--method", help="With --from: move every weight, or train a small file beside the prior."),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the config and the data, then stop.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check config and data, measure a few steps, print the plan.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train a prior; run again to resume.
@@ -65,10 +67,17 @@ def train(
         settings = [*(settings or []), f"start_from={json.dumps(start)}"]
     if method is not None:
         settings = [*(settings or []), f"method={method.value}"]
-    from medidiff.training.run import run_training
+    from medidiff.training.run import plan_training, run_training
 
-    prior = run_training(config, list(settings or []), hours, dry_run=dry_run)
+    if dry_run:
+        plan = plan_training(config, list(settings or []), hours)
+        if as_json:
+            emit_json({"status": "checked", "prior": plan["prior"], "plan": plan})
+        else:
+            typer.echo(f"{config}: valid; the prior would be {plan['prior']}")
+        return
+    prior = run_training(config, list(settings or []), hours)
     if as_json:
-        emit_json({"status": "checked" if dry_run else "done", "prior": str(prior)})
+        emit_json({"status": "done", "prior": str(prior)})
     else:
-        typer.echo(f"{config}: valid; the prior would be {prior}" if dry_run else str(prior))
+        typer.echo(str(prior))

@@ -23,6 +23,11 @@ class AnyCase(Protocol):
         ...
 
     @property
+    def patient(self) -> str:
+        """Whose scan it is."""
+        ...
+
+    @property
     def kind(self) -> str:
         """Name of its source, the value of the categorical condition `kind`."""
         ...
@@ -80,6 +85,7 @@ class Case:
         body: See `AnyCase`.
         foreground: See `AnyCase`.
         conditions: See `AnyCase`.
+        of_patient: The patient; empty: not known.
     """
 
     name: str
@@ -91,6 +97,12 @@ class Case:
     body: tuple[Triple, Triple] | None = None
     foreground: float = 0.0
     conditions: Mapping[str, float | str | None] = field(default_factory=dict)
+    of_patient: str = ""
+
+    @property
+    def patient(self) -> str:
+        """Whose scan it is; a scan of which nothing is known is its own."""
+        return self.of_patient or self.name
 
     @property
     def shape(self) -> Triple:

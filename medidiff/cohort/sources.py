@@ -88,7 +88,7 @@ def load_source(source: AnySource, root: Path, cache: Path, split: str) -> Seque
         return store_cases(source, split)
     if isinstance(source, ProceduralSource):
         return list(_procedural_cases(source, cache, split))
-    cases = [_folder_case(source, name, path) for name, path in _files(source, root, split)]
+    cases = [_folder_case(source, *found) for found in _files(source, root, split)]
     if not cases and split == "train":
         raise InputError(f"source {source.name}: no scan of split {split} under {root}/{source.files}.")
     return cases
@@ -116,13 +116,14 @@ def read_split(table: Path, split: str) -> dict[str, str]:
     return {row["case"]: patients[row["case"]] for row in rows if row["split"] == split}
 
 
-def _files(source: FolderSource, root: Path, split: str) -> Iterator[tuple[str, Path]]:
+def _files(source: FolderSource, root: Path, split: str) -> Iterator[tuple[str, str, Path]]:
+    """Case, patient (empty: not known) and file of every scan of a split."""
     if source.table is not None:
-        for case in read_split(root / source.table, split):
+        for case, patient in read_split(root / source.table, split).items():
             path = root / source.files.format(case=case)
             if not path.is_file():
                 raise InputError(f"source {source.name}: {path} is named by the table but is not there.")
-            yield case, path
+            yield case, patient, path
         return
     paths = sorted(root.glob(source.files))
     for folder in {folder for path in paths for folder in (path.parent, *path.parents) if folder.is_relative_to(root)}:
@@ -131,10 +132,10 @@ def _files(source: FolderSource, root: Path, split: str) -> Iterator[tuple[str, 
     validation = {path for i, path in enumerate(paths) if len(paths) > 4 and i % 10 == 9}
     for path in paths:
         if (path in validation) == (split == "val"):
-            yield path.name.split(".")[0], path
+            yield path.name.split(".")[0], "", path
 
 
-def _folder_case(source: FolderSource, name: str, path: Path) -> Case:
+def _folder_case(source: FolderSource, name: str, patient: str, path: Path) -> Case:
     volume = read_nifti(path)
     volume.check()
     full = np.asarray(volume.data, dtype=np.float32)
@@ -153,7 +154,7 @@ def _folder_case(source: FolderSource, name: str, path: Path) -> Case:
     affine = np.eye(4)
     affine[:3] = averaged(volume.affine_ras[:3], source.downsample)
     body = (cast(Triple, low), cast(Triple, high))
-    return Case(name, data.astype(np.float16), spacing, tau, source.name, affine, body)
+    return Case(name, data.astype(np.float16), spacing, tau, source.name, affine, body, of_patient=patient)
 
 
 def block_mean(data: np.ndarray, factors: tuple[int, int, int]) -> np.ndarray:

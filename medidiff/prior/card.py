@@ -19,8 +19,9 @@ class NormalisationRecipe(BaseModel):
     """How a scan's intensities become the prior's."""
 
     model_config = _FROZEN
-    name: Literal["percentile"] = "percentile"
-    """Two percentiles of the scan go to two fixed values; in between linear, outside the same line."""
+    name: Literal["percentile", "window"] = "percentile"
+    """Two percentiles of each scan, or two values for every scan, become `low` and `high`; in between linear, outside
+    the same line."""
     lower_pct: float = Field(default=0.5, ge=0, lt=100)
     """Percentile that becomes `low`; not 0, since the minimum is one voxel's accident."""
     upper_pct: float = Field(default=99.5, gt=0, le=100)
@@ -29,6 +30,16 @@ class NormalisationRecipe(BaseModel):
     """Normalised value of the lower percentile."""
     high: float = 1.0
     """Normalised value of the upper percentile."""
+    window: tuple[float, float] | None = None
+    """For `window`: the values, in the scan's own unit (HU), that become `low` and `high`."""
+
+    @model_validator(mode="after")
+    def _windowed(self) -> NormalisationRecipe:
+        if (self.name == "window") != (self.window is not None):
+            raise ValueError("window: two values where name is window, and only there")
+        if self.window is not None and self.window[0] >= self.window[1]:
+            raise ValueError(f"window {self.window}: the first must be below the second")
+        return self
 
     def fit(self, data: np.ndarray) -> Normalisation:
         """The normalisation of one scan.
@@ -36,7 +47,11 @@ class NormalisationRecipe(BaseModel):
         Raises:
             InputError: The scan is empty, not finite, or constant.
         """
-        return Normalisation.fit(data, self.lower_pct, self.upper_pct, self.low, self.high)
+        of_scan = Normalisation.fit(data, self.lower_pct, self.upper_pct, self.low, self.high)
+        if self.window is None:
+            return of_scan
+        scale = (self.window[1] - self.window[0]) / (self.high - self.low)
+        return Normalisation(offset=self.window[0] - self.low * scale, scale=scale)
 
 
 class SpacingRange(BaseModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from medidiff.diffusion.losses import corrupt
+from medidiff.precision import choose_precision
 from medidiff.training.averages import trained
 from medidiff.training.config import LevelPart
 from medidiff.training.module import DenoiserTraining
@@ -17,8 +19,10 @@ from medidiff.training.validation import watched_conditions
 
 CANDIDATES = (0.02, 0.035, 0.05, 0.075, 0.10, 0.15)
 """Widths that are tried, besides those kept and the last weights (width 0)."""
-QUANTILES = (0.1, 0.3, 0.5, 0.7, 0.9)
+QUANTILES = (0.2, 0.5, 0.8)
 """Where in the distribution of ln(sigma) in training the candidates are judged."""
+BATCHES = 3
+"""Of the val loader. With 8 candidates these are 72 evaluations, a minute for `general` on one core."""
 _INEXACT = 0.2
 """A width whose profile the snapshots express worse than this is not tried."""
 
@@ -37,13 +41,15 @@ def choose_average(module: DenoiserTraining, snapshots: Snapshots, loader: Any) 
     averages = module.ema
     if loader is None:
         return f"sigma_rel {averages.widths[0]:g}; no val scans to choose by"
-    levels = _levels(module.config.noise.levels)
+    levels, device = _levels(module.config.noise.levels), module.denoiser.sigma_data.device
+    fast = choose_precision(module.config.precision, device).dtype == "bf16"
     best, best_score, chosen, tried = None, -float("inf"), 0.0, []
     for width in sorted({0.0, *CANDIDATES, *averages.widths}):
         weights = _candidate(module, snapshots, width)
         if weights is None:
             continue
-        score = _score(averages.show(weights), loader, levels, module.denoiser.sigma_data)
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=fast):
+            score = _score(averages.show(weights), loader, levels, module.denoiser.sigma_data)
         tried.append(f"{width:g}: {score:.3f} dB")
         if score > best_score:
             best, best_score, chosen = weights, score, width
@@ -66,7 +72,7 @@ def _candidate(module: DenoiserTraining, snapshots: Snapshots, width: float) -> 
 def _score(denoiser: Any, loader: Any, levels: list[float], sigma_data: Tensor) -> float:
     """Mean over levels and patches of the error removed, in dB: 10 log10(sigma_data^2 / error^2)."""
     scores: list[Tensor] = []
-    for number, batch in enumerate(loader):
+    for number, batch in enumerate(itertools.islice(loader, BATCHES)):
         target, tau = batch["target"].to(sigma_data.device), batch["tau"].to(sigma_data.device)
         noise = torch.randn(target.shape, generator=torch.Generator().manual_seed(number)).to(target)
         told = _on(watched_conditions(batch), target.device)

@@ -5,21 +5,26 @@ from __future__ import annotations
 import datetime
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import medidiff
-from medidiff.cohort import FolderSource, PatchDataModule, ProceduralSource
-from medidiff.cohort.sources import read_split
+from medidiff.cohort import AnyCase, PatchDataModule, ProceduralSource, StoreCases, StoreSource
+from medidiff.cohort.sources import AnySource, read_split
+from medidiff.nets.lora import has_low_rank, low_rank_state
 from medidiff.precision import cpu_model
 from medidiff.prior import Card, DataSource, Prior, SpacingRange, TrainingRecord
+from medidiff.prior.adapter import save_adapted
 from medidiff.training.config import TrainingConfig
 from medidiff.training.module import DenoiserTraining, network_config
+from medidiff.training.normalisation import normalisation_of
+from medidiff.training.watch_samples import trains_sampling
 
 
 def export_prior(
     config: TrainingConfig, data: PatchDataModule, module: DenoiserTraining, steps: int, hours: float, path: Path
 ) -> Path:
-    """Write the averaged weights and the card, float16.
+    """Write the averaged weights and the card, float16; of a low-rank run the change alone.
 
     Args:
         config: The run.
@@ -34,7 +39,11 @@ def export_prior(
     """
     card = make_card(config, data, tuple(module.denoiser.sigma_data.flatten().tolist()), steps, hours)
     card = card.model_copy(update={"training": card.training.model_copy(update={"average": module.average})})
-    Prior(card, module.averaged.network.state_dict()).save(path, dtype="float16")
+    weights = module.averaged.network.state_dict()
+    if has_low_rank(module.averaged) and config.start_from is not None:
+        save_adapted(card, Prior.load(config.start_from), low_rank_state(weights), path)
+    else:
+        Prior(card, weights).save(path, dtype="float16")
     return path
 
 
@@ -42,23 +51,22 @@ def make_card(
     config: TrainingConfig, data: PatchDataModule, sigma_data: tuple[float, ...], steps: int, hours: float
 ) -> Card:
     """The card of a run, without measured figures."""
-    sources = tuple(
-        _source(source, cases, config)
-        for source, (_, cases) in zip(config.data.sources, data.loaded["train"], strict=True)
-    )
+    trained = list(zip(config.data.sources, data.loaded["train"], strict=True))
+    sources = tuple(_source(source, cases, config) for source, (_, cases) in trained)
     spacings = [s for _, cases in data.loaded["train"] for case in cases for s in case.spacing_mm if s == s]
-    patients = {p for source in config.data.sources for p in _patients(source, config.data.root)}
+    patients = {p for source, (_, cases) in trained for p in _patients(source, cases, config.data.root)}
     coarser = 2.0 if config.data.augmentation.coarser > 0 else 1.0
     return Card(
         name=config.name,
         version=config.card.version,
         created=datetime.date.today().isoformat(),
         description=config.card.description,
-        task="denoise",
+        task="sample" if trains_sampling(config.noise) else "denoise",
         network=network_config(config, data.kinds),
         sigma_data=sigma_data,
         sigma_min=config.noise.sigma_min,
         sigma_max=config.noise.sigma_max,
+        normalisation=normalisation_of(data),
         spacing_mm=SpacingRange(low=min(spacings, default=1.0), high=coarser * max(spacings, default=1.0)),
         modalities=config.card.modalities,
         training=TrainingRecord(
@@ -78,19 +86,22 @@ def make_card(
     )
 
 
-def _source(source: ProceduralSource | FolderSource, cases: list, config: TrainingConfig) -> DataSource:
+def _source(source: AnySource, cases: Sequence[AnyCase], config: TrainingConfig) -> DataSource:
     if isinstance(source, ProceduralSource):
         note = f"generator {source.generator}, seeds {source.seed} to {source.seed + len(cases) - 1}, noise-free"
         return DataSource(name=source.name, licence="none needed: made by medidiff", scans=len(cases), note=note)
-    note = f"train patients only; mean over {source.downsample} voxels; own noise {source.tau}"
-    patients = _patients(source, config.data.root)
-    return DataSource(
-        name=source.name, licence=source.licence, scans=len(cases), patients=len(patients) or len(cases), note=note
-    )
+    if isinstance(cases, StoreCases):
+        note = f"train patients only; prepared store with content hash {cases.store.content_hash}"
+    else:
+        note = f"train patients only; mean over {source.downsample} voxels; own noise {source.tau}"  # type: ignore[union-attr]
+    patients = len(_patients(source, cases, config.data.root)) or len(cases)
+    return DataSource(name=source.name, licence=source.licence, scans=len(cases), patients=patients, note=note)
 
 
-def _patients(source: ProceduralSource | FolderSource, root: Path) -> set[str]:
+def _patients(source: AnySource, cases: Sequence[AnyCase], root: Path) -> set[str]:
     """Train patients of a source, by set and identifier; a set without a table counts no patient here."""
-    if isinstance(source, ProceduralSource) or source.table is None:
+    if isinstance(cases, StoreCases):
+        return {f"{cases.store.url}:{patient}" for patient in cases.patients}
+    if isinstance(source, (ProceduralSource, StoreSource)) or source.table is None:
         return set()
     return {f"{source.table}:{patient}" for patient in read_split(root / source.table, "train").values()}

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from medidiff.cohort import AnyCase, PatchDataModule, ProceduralSource
 from medidiff.cohort.augment import Augmentation, random_patch
 from medidiff.diffusion.losses import clean_squared_error, corrupt
 from medidiff.evaluate.intervals import Interval, paired_t
+from medidiff.io import atomic_write_text
 from medidiff.prior import Denoiser, Prior
+from medidiff.training.config import TrainingConfig
+from medidiff.training.watch import say
 
 PERCENT = (3.0, 9.0, 15.0)
 """Noise added, percent of the intensity range."""
@@ -25,7 +31,27 @@ _FLOOR = 0.01
 _PLAIN = Augmentation(contrast=0, invert=0, scale=1, offset=0, coarser=0, flip=False, axes=False)
 
 
-def compare(new: Prior, old: Prior, cases: Iterable[Any], shape: tuple[int, int, int], seed: int) -> dict[str, Any]:
+def compare_with_start(config: TrainingConfig, data: PatchDataModule, path: Path) -> None:
+    """Say whether a finished run beats the prior that it started from, and keep the figures in comparison.json.
+
+    Args:
+        config: The run; without `start_from` nothing is done.
+        data: Its val scans; those of procedural sources are left out.
+        path: The new prior.
+    """
+    if config.start_from is None:
+        return
+    new, old = Prior.load(path), Prior.load(config.start_from)
+    procedural = {source.name for source in data.sources if isinstance(source, ProceduralSource)}
+    real = [case for _, cases in data.loaded["val"] for case in cases if case.kind not in procedural]
+    comparison = compare(new, old, real, config.data.patch, config.seed)
+    names = f"{new.card.name} version {new.card.version}", f"{old.card.name} version {old.card.version}"
+    of = {"new": new.content_hash, "old": old.content_hash}
+    atomic_write_text(config.output / "comparison.json", json.dumps({**comparison, **of}, indent=1) + "\n")
+    say(told(comparison, *names))
+
+
+def compare(new: Prior, old: Prior, cases: Iterable[AnyCase], shape: tuple[int, int, int], seed: int) -> dict[str, Any]:
     """Denoise held-out scans with both priors, under the same noise.
 
     The error is that against the clean scan, estimated without bias from the noisy ones (`clean_squared_error`): a
@@ -46,7 +72,7 @@ def compare(new: Prior, old: Prior, cases: Iterable[Any], shape: tuple[int, int,
     denoisers = (new.denoiser(), old.denoiser())
     by_patient: dict[str, dict[float, list[tuple[float, float]]]] = {}
     for index, case in enumerate(chosen):
-        of_patient = by_patient.setdefault(getattr(case, "patient", case.name), {p: [] for p in PERCENT})
+        of_patient = by_patient.setdefault(case.patient, {p: [] for p in PERCENT})
         for percent, both in _measure(denoisers, case, shape, [seed, index]):
             of_patient[percent].append(both)
     if not by_patient:
@@ -74,13 +100,13 @@ def _told(difference: Interval) -> dict[str, float | None]:
 
 @torch.inference_mode()
 def _measure(
-    denoisers: tuple[Denoiser, Denoiser], case: Any, shape: tuple[int, int, int], seed: list[int]
+    denoisers: tuple[Denoiser, Denoiser], case: AnyCase, shape: tuple[int, int, int], seed: list[int]
 ) -> list[tuple[float, tuple[float, float]]]:
     """(percent, (PSNR of new, of old)) of one scan, dB."""
     rng = np.random.default_rng(seed)
     squared: dict[float, list[tuple[float, float]]] = {p: [] for p in PERCENT}
     for _ in range(PATCHES):
-        patch, spacing, own = random_patch(case, shape, _PLAIN, rng)
+        patch, spacing, own, _ = random_patch(case, shape, _PLAIN, rng)
         target = torch.from_numpy(patch)[None, None]
         tau = torch.full((1, 1, 1, 1, 1), float(own))
         noise = torch.from_numpy(rng.standard_normal(target.shape, dtype=np.float32))

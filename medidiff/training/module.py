@@ -13,6 +13,7 @@ from medidiff.diffusion.losses import denoising_error, expected_error, log_varia
 from medidiff.diffusion.maps import LevelRange, MapDistribution
 from medidiff.diffusion.preconditioning import Preconditioned
 from medidiff.nets.embedding import NOISE_CORRELATION, CategoricalSlot, ConditionSlots
+from medidiff.nets.lora import add_low_rank
 from medidiff.nets.unet import HaarUNet, NetConfig
 from medidiff.training.averages import WeightAverages
 from medidiff.training.config import TrainingConfig
@@ -80,6 +81,8 @@ class DenoiserTraining(lightning.LightningModule):
         )
         if config.start_from is not None:
             start_from(self.denoiser, config.start_from)
+        if config.method == "lora":
+            add_low_rank(self.denoiser.network, config.lora_rank, config.seed)
         self.denoiser.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.ema = WeightAverages(self.denoiser, config.optimiser.ema)
         self.guard = Guard(config.guard)
