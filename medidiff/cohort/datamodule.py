@@ -156,5 +156,6 @@ def _workers(count: int) -> dict[str, Any]:
         "num_workers": count,
         "multiprocessing_context": "spawn",
         "worker_init_fn": start_worker,
+        "persistent_workers": True,
         "prefetch_factor": 4,
     }

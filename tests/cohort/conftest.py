@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from medidiff.cohort.manifest import AttributeKind, ScanRow
+from medidiff.cohort.recipe import Recipe
 from medidiff.cohort.store import Store, content_hash, scan_id
 
 KINDS: dict[str, AttributeKind] = {"age": "continuous", "sex": "categorical"}
@@ -18,7 +19,7 @@ def make_store(tmp_path: Path) -> Callable[..., Store]:
     """Write a store of noise scans given as (patient, split, age, sex); the shape is that of every scan."""
 
     def make(scans: list[Scan], shape: tuple[int, int, int] = (40, 30, 50), name: str = "store") -> Store:
-        store = Store.create(tmp_path / name, {"recipe": "test"})
+        store = Store.create(tmp_path / name, Recipe().model_dump(mode="json"))
         rows = []
         for number, (patient, split, age, sex) in enumerate(scans):
             image = np.random.default_rng(number).standard_normal(shape).astype(np.float16)

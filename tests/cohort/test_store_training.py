@@ -1,0 +1,74 @@
+"""A run on a store from its configuration to its prior: conditions, position and workers arrive where they should."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from medidiff.cohort.store import Store
+from medidiff.nets.embedding import POSITION, CategoricalSlot, ContinuousSlot
+from medidiff.prior import Prior
+from medidiff.training import run
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*does not have many workers:UserWarning"),
+    pytest.mark.filterwarnings("ignore:.*LeafSpec.*:Warning"),
+]
+SCANS = [
+    ("ann", "train", 30.0, "f"),
+    ("bob", "train", 70.0, "m"),
+    ("cid", "train", None, None),
+    ("dot", "val", 50.0, "m"),
+]
+
+
+def config(store: Store, folder: Path, **data: Any) -> Path:
+    folder.mkdir()
+    tree: dict[str, Any] = {
+        "name": "tiny",
+        "output": str(folder / "out"),
+        "seed": 3,
+        "threads": 1,
+        "precision": "float32",
+        "checkpoint_minutes": 100,
+        "validate_every": 3,
+        "data": {
+            "patch": [16, 16, 16],
+            "sources": [{"type": "store", "name": "cohort", "url": store.url, "balance": ["sex"], "licence": "none"}],
+            "conditions": ["age", "sex"],
+            **data,
+        },
+        "network": {"widths": [8, 8], "blocks": [1, 1], "embedding": 8, "position": True},
+        "optimiser": {"batch": 2, "steps": 3, "warmup": 1},
+    }
+    path = folder / "tiny.yaml"
+    path.write_text(yaml.safe_dump(tree))
+    return path
+
+
+def test_a_store_becomes_a_prior_that_takes_its_conditions(make_store: Callable[..., Store], tmp_path: Path) -> None:
+    prior = Prior.load(run.run_training(config(make_store(SCANS), tmp_path / "a"), []))
+    slots = prior.card.conditions
+    assert slots.continuous == {"age": ContinuousSlot(unit="years", low=30, high=70)}
+    assert slots.categorical["sex"] == CategoricalSlot(values=("f", "m"))
+    assert slots.categorical["kind"] == CategoricalSlot(values=("cohort",))
+    assert prior.card.training.patients == 3
+    assert prior.card.training.sources[0].licence == "none"
+    denoise, x = prior.denoiser("cpu", "float32"), torch.randn(1, 1, 16, 16, 16)
+    frame = torch.eye(3, 4)[None] / 50
+    given = {"age": torch.tensor([40.0]), "sex": torch.tensor([2]), POSITION: frame}
+    outputs = [denoise(x, 0.3, cond=cond).mean for cond in ({}, given, {POSITION: frame})]
+    assert all(bool(torch.isfinite(out).all()) for out in outputs)
+    assert not torch.equal(outputs[0], outputs[1])
+
+
+@pytest.mark.slow
+def test_workers_change_nothing(make_store: Callable[..., Store], tmp_path: Path) -> None:
+    store = make_store(SCANS)
+    one, two = (
+        Prior.load(run.run_training(config(store, tmp_path / str(workers), workers=workers), [])) for workers in (0, 2)
+    )
+    assert all(torch.equal(one.weights[name], two.weights[name]) for name in one.weights)
