@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import io
 import json
 import os
 import sys
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any
 
 from medidiff.cohort.store_files import LocalFiles, open_files
 from medidiff.errors import OutputError, UsageError
@@ -51,12 +54,12 @@ class Journal:
         """What is known of each finished scan, by its key."""
         self.notes: dict[str, Any] = {}
         """What else was noted, such as the coin's seed."""
-        self._file: BinaryIO | None = None
+        self._file: FileIO | None = None
 
     def __enter__(self) -> Journal:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = open(self.path, "a+b")
+            self._file = open(self.path, "a+b", buffering=0)
             if not _lock(self._file):
                 self._file.close()
                 raise UsageError(f"-o: another `medidiff prepare` works on this store ({self.path}). Wait for it.")
@@ -102,10 +105,10 @@ class Journal:
             except OSError as error:
                 raise _cannot_write(self.path, error) from error
 
-    def _load(self, file: BinaryIO) -> None:
+    def _load(self, file: FileIO) -> None:
         file.seek(0)
         whole = 0
-        for number, line in enumerate(file):
+        for number, line in enumerate(io.BytesIO(file.readall())):
             try:
                 values = json.loads(line) if line.endswith(b"\n") else None
             except ValueError:
@@ -126,8 +129,9 @@ class Journal:
         if self._file is None:
             raise ValueError("the journal is not open")
         try:
-            self._file.write(json.dumps(values).encode() + b"\n")
-            self._file.flush()
+            line = json.dumps(values).encode() + b"\n"
+            if self._file.write(line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
             raise _cannot_write(self.path, error) from error
 
@@ -138,13 +142,13 @@ def _cannot_write(path: Path, error: OSError) -> OutputError:
 
 if sys.platform == "win32":
 
-    def _lock(file: BinaryIO) -> bool:
+    def _lock(file: FileIO) -> bool:
         return True
 
 else:
     import fcntl
 
-    def _lock(file: BinaryIO) -> bool:
+    def _lock(file: FileIO) -> bool:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

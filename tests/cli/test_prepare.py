@@ -1,0 +1,381 @@
+"""`medidiff prepare` from end to end: real scans, DICOM, BIDS, bad input, interruption; stores that are the same."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from medidiff.cohort.store import Store
+from medidiff.io import read_nifti, write_nifti
+from medidiff.volume import Volume
+
+from .conftest import Run, make_scan
+from .dicom_files import NUMBER, PLANTED, make_series
+
+SHAPE = (12, 14, 10)
+
+
+@pytest.fixture
+def cohort(tmp_path: Path) -> Path:
+    """Six scans of three patients, with a table."""
+    folder = tmp_path / "scans"
+    (folder / "more").mkdir(parents=True)
+    for k in range(6):
+        make_scan(folder / ("more" if k > 3 else "") / f"case-{k}.nii.gz", seed=k, shape=SHAPE)
+    rows = [f"case-{k}\tP{k // 2}\t{20 + k}\t{'FM'[k % 2]}" for k in range(6)]
+    (tmp_path / "participants.tsv").write_text("\n".join(["case\tpatient\tage\tsex", *rows]) + "\n")
+    return folder
+
+
+def prepared(run: Run, *args: object, code: int = 0) -> dict:
+    done = run("prepare", *args, "--jobs", 1, "--json")
+    assert done.code == code, (done.out, done.err)
+    return done.json
+
+
+# What comes of it -----------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_with_a_table(cohort: Path, tmp_path: Path, run: Run) -> None:
+    done = run("prepare", cohort, "-o", "store", "--table", "participants.tsv", "--seed", 3, "--licence", "CC0")
+    assert done.code == 0, done.err
+    assert done.out.startswith("store: 6 scans of 3 patients")
+    assert "split (coin with seed 3): train" in done.out
+    store = Store.open(tmp_path / "store")
+    rows = store.scans()
+    assert {row.source for row in rows} == {
+        *(f"case-{k}.nii.gz" for k in range(4)),
+        "more/case-4.nii.gz",
+        "more/case-5.nii.gz",
+    }
+    assert {row.patient for row in rows} == {"P0", "P1", "P2"}
+    assert store.attributes["age"]["kind"] == "continuous"
+    card = (tmp_path / "store" / "card.md").read_text()
+    assert [line for line in card.splitlines() if line.startswith("## ")] == [
+        "## Source", "## Licence", "## What we use", "## Split", "## Traps"]  # fmt: skip
+    assert "CC0." in card
+    assert "seed 3" in card
+    for name in ("case-", "P0", "P1", "P2"):
+        assert name not in card
+    for picture in ("splits", "grids", "intensities", "attributes"):
+        assert (tmp_path / "store" / f"card_{picture}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_stored_scan_is_the_file_turned_to_ras(cohort: Path, tmp_path: Path, run: Run) -> None:
+    prepared(run, cohort, "-o", "store", "--table", "participants.tsv", "--seed", 3)
+    store = Store.open(tmp_path / "store")
+    row = next(row for row in store.scans() if row.source == "case-1.nii.gz")
+    file = read_nifti(cohort / "case-1.nii.gz")  # its x axis runs to the left
+    back = store.read(row.scan_id).astype(np.float64) * row.intensity_scale + row.intensity_offset
+    np.testing.assert_allclose(back, file.data[::-1], atol=row.intensity_scale * 2**-10)
+    assert row.affine_ras[:4] == (1.5, 0, 0, 12 - 1.5 * (SHAPE[0] - 1))
+
+
+def test_shuffled_input_and_a_second_run_give_the_same_hash(cohort: Path, tmp_path: Path, run: Run) -> None:
+    (tmp_path / "other").mkdir()
+    for file in cohort.rglob("*.nii.gz"):  # the same scans in folders of another order
+        os.link(file, tmp_path / "other" / file.name)
+    first = prepared(run, cohort, "-o", "a", "--table", "participants.tsv", "--seed", 3)
+    files = sorted((tmp_path / "other").iterdir(), reverse=True)
+    second = prepared(run, *files, "-o", "b", "--table", "participants.tsv", "--seed", 3)
+    again = prepared(run, cohort, "-o", "a", "--table", "participants.tsv")
+    assert first["content_hash"] == second["content_hash"] == again["content_hash"]
+    assert again["resumed"] == 6
+    assert first["splits"] == again["splits"]
+
+
+def test_include_and_masks(tmp_path: Path, run: Run) -> None:
+    for k in range(4):
+        folder = tmp_path / "set" / f"S{k}"
+        folder.mkdir(parents=True)
+        scan = make_scan(folder / "CT_image.nii.gz", seed=k, shape=SHAPE)
+        make_scan(folder / "MR_image.nii.gz", seed=10 + k, shape=SHAPE)
+        labels = np.zeros(SHAPE, dtype=np.uint8)
+        labels[2:5] = 1 + k
+        write_nifti(scan.with_data(labels), folder / "CT_mask.nii.gz", "uint8")
+    (tmp_path / "t.csv").write_text("case,split\n" + "".join(f"S{k},train\n" for k in range(4)))
+    told = prepared(run, "set", "-o", "ct", "--table", "t.csv", "--include", "*CT_*", "--masks", "CT_mask.nii.gz")
+    assert (told["scans"], told["patients"], told["rejected"]) == (4, 4, [])
+    store = Store.open(tmp_path / "ct")
+    row = next(row for row in store.scans() if row.patient == "S2")
+    assert sorted(np.unique(store.read(row.scan_id, array="mask"))) == [0, 3]
+    # without --masks label maps are no scans, and that is said
+    told = prepared(run, "set", "-o", "all", "--table", "t.csv", code=4)
+    assert told["scans"] == 8
+    assert {one["kind"] for one in told["rejected"]} == {"label map"}
+
+
+def test_dicom_by_pseudonym_with_age_and_sex(tmp_path: Path, run: Run) -> None:
+    for k in range(3):
+        make_series(tmp_path / "dicom" / str(k), seed=k, study=str(k), patient=(f"Quxwort^Zelda{k}", f"{NUMBER}{k}"))
+    make_series(
+        tmp_path / "dicom" / "gap", seed=9, study="0", number=7, missing=(4,), patient=("Quxwort^Zelda0", f"{NUMBER}0")
+    )
+    done = run("prepare", "dicom", "-o", "store", "--intensity", "window:-1000,400", "--jobs", 1, "--json")
+    assert done.code == 4, done.err
+    told = done.json
+    assert (told["scans"], told["patients"]) == (3, 3)
+    assert [one["kind"] for one in told["rejected"]] == ["geometry"]
+    rows = Store.open(tmp_path / "store").scans()
+    assert {row.modality for row in rows} == {"CT"}
+    assert all(row.patient.startswith("p-") for row in rows)
+    assert [row.attributes for row in rows] == [{"age": 58.0, "sex": "F"}] * 3
+    written = [path for path in (tmp_path / "store").iterdir() if path.is_file()]
+    text = b" ".join(path.read_bytes() for path in written).lower() + (done.out + done.err).lower().encode()
+    for planted in PLANTED:
+        assert planted.encode() not in text, planted
+
+
+def test_a_hospitals_own_table_of_patient_numbers(tmp_path: Path, run: Run) -> None:
+    for k in range(3):
+        make_series(tmp_path / "dicom" / str(k), seed=k, study=str(k), patient=(f"Quxwort^Zelda{k}", f"{NUMBER}{k}"))
+    rows = [f"{NUMBER}{k}\t{'train' if k else 'val'}\t{k}.5" for k in range(2)]
+    (tmp_path / "t.tsv").write_text("\n".join(["participant_id\tsplit\tbmi", *rows, "XX-absent\ttrain\t3"]) + "\n")
+    done = run("prepare", "dicom", "-o", "store", "--table", "t.tsv", "--jobs", 1, "--json")
+    assert done.code == 0, done.err
+    told = done.json
+    assert told["scans"] == 2
+    assert [(one["kind"], one["failed"]) for one in told["rejected"]] == [("not in the table", False)]
+    assert any("1 row of t.tsv without a scan." in text for text in told["warnings"])
+    rows = Store.open(tmp_path / "store").scans()
+    assert {(row.split, row.attributes["bmi"]) for row in rows} == {("val", 0.5), ("train", 1.5)}
+    assert all(row.patient.startswith("p-") for row in rows)
+    assert NUMBER not in done.out + done.err
+
+
+def test_a_bids_dataset_with_its_own_table(tmp_path: Path, run: Run) -> None:
+    root = tmp_path / "bids"
+    for k in range(1, 4):
+        folder = root / f"sub-0{k}" / "anat"
+        folder.mkdir(parents=True)
+        make_scan(folder / f"sub-0{k}_T1w.nii.gz", seed=k, shape=SHAPE)
+    (root / "dataset_description.json").write_text('{"Name": "x", "BIDSVersion": "1.10.0"}')
+    (root / "participants.tsv").write_text("participant_id\tage\nsub-01\t30\nsub-02\tn/a\nsub-03\t50\n")
+    told = prepared(run, root, "-o", "store", "--holdout", "none", "--seed", 1)
+    assert (told["scans"], told["patients"], told["coin"]["holdout"]) == (3, 3, "none")
+    rows = {row.patient: row for row in Store.open(tmp_path / "store").scans()}
+    assert rows["sub-02"].attributes == {"age": None}
+    assert rows["sub-03"].modality == "MR"
+
+
+def test_4d_is_refused_or_taken_apart(tmp_path: Path, run: Run) -> None:
+    import nibabel as nib
+
+    rng = np.random.default_rng(0)
+    for k in range(2):
+        data = rng.normal(0, 20, (*SHAPE, 3)).astype(np.float32) + 100 * np.arange(SHAPE[0])[:, None, None, None]
+        nib.Nifti1Image(data, np.diag([2, 2, 2, 1])).to_filename(tmp_path / f"b{k}.nii.gz")  # type: ignore[no-untyped-call]
+    (tmp_path / "t.tsv").write_text("case\nb0\nb1\n")
+    refused = run("prepare", "b0.nii.gz", "b1.nii.gz", "-o", "s", "--table", "t.tsv", "--jobs", 1)
+    refused.failed_cleanly(3, "2 refused (2 4D)", "--4d each takes every one of them")
+    told = prepared(run, "b0.nii.gz", "b1.nii.gz", "-o", "s", "--table", "t.tsv", "--4d", "each")
+    assert (told["scans"], told["patients"]) == (6, 2)
+
+
+# Bad input ------------------------------------------------------------------------------------------------------------
+
+
+def test_bad_files_are_listed_and_the_rest_is_done(cohort: Path, tmp_path: Path, run: Run) -> None:
+    flat = Volume.from_array(np.full(SHAPE, 5.0, dtype=np.float32))
+    write_nifti(flat, cohort / "case-6.nii.gz")
+    (cohort / "case-7.nii.gz").write_bytes(b"not a scan")
+    whole = (cohort / "case-0.nii.gz").read_bytes()
+    (cohort / "case-8.nii.gz").write_bytes(whole[: len(whole) // 2])
+    table = tmp_path / "participants.tsv"
+    table.write_text(table.read_text() + "".join(f"case-{k}\tP{k}\tn/a\tF\n" for k in (6, 7, 8, 9)))
+    done = run("prepare", cohort, "-o", "store", "--table", table, "--seed", 3, "--jobs", 1)
+    done.failed_cleanly(4, "3 scans could not be used, 6 are done", "refused (constant): case-6.nii.gz")
+    assert "warning: 1 row of participants.tsv without a scan: case-9." in done.err
+    listed = (tmp_path / "store" / "rejected.tsv").read_text().splitlines()[1:]
+    assert [line.split("\t")[0] for line in listed] == ["case-6.nii.gz", "case-7.nii.gz", "case-8.nii.gz"]
+    assert str(tmp_path) not in "".join(listed)
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "said"),
+    [
+        (("absent/", "-o", "s"), 3, "no such file or folder"),
+        (("scans", "-o", "s"), 2, "--table: is needed: nothing says whose case-0.nii.gz is (and 5 more)"),
+        (("scans", "-o", "s", "--table", "absent.tsv"), 2, "no such file"),
+        (("scans", "-o", "scans/store", "--table", "participants.tsv"), 2, "Give a folder outside"),
+        (("scans", "-o", "s", "--table", "participants.tsv", "--include", "*.mgz"), 3, "none of 6 scans fits"),
+        (("scans", "-o", "s", "--table", "participants.tsv", "--masks", "{case}_s.nii.gz"), 2, "no such file for any"),
+        (("scans", "-o", "s", "--table", "participants.tsv", "--masks", "labels"), 2, "must end in .nii.gz"),
+        (("scans", "-o", "s", "--table", "participants.tsv", "--spacing-mm", "1,2"), 2, "one number of mm or three"),
+        (("scans", "-o", "s", "--table", "participants.tsv", "--spacing-mm", "0"), 2, "one number of mm or three"),
+        (("scans", "-o", "s", "--table", "participants.tsv", "--intensity", "window:5,1"), 2, "window:LOW,HIGH"),
+        (("scans", "-o", "s", "--table", "participants.tsv", "--orientation", "LPS"), 2, "must be RAS or native"),
+        (("scans", "-o", "s", "--table", "participants.tsv", "--holdout", "half"), 2, "must be coin or none"),
+        (("scans", "-o", "s", "--table", "participants.tsv", "--jobs", 0), 2, "must be 1 or more"),
+        (("scans", "-o", "s", "--table", "participants.tsv", "--seed", -1), 2, "must be 0 or more"),
+        (("scans", "-o", "s", "--table", "participants.tsv", "--recipe", "absent.yaml"), 2, "cannot be read"),
+        (("scans", "-o", "s", "--table", "participants.tsv", "--categorical", "site"), 2, "must be a column of"),
+        (("scans", "-o", "s", "--table", "participants.tsv", "--4d", "all"), 2, "must be error or each"),
+        (("scans", "-o", "s", "--table", "other.tsv"), 3, "none of its 2 rows belongs to a scan. Found: case-0.nii.gz"),
+        (("scans/case-0.nii.gz", "-o", "s", "--table", "participants.tsv"), 3, "a cohort of one patient"),
+        (("scans", "-o", "participants.tsv/s", "--table", "participants.tsv"), 5, "cannot be made"),
+        (("scans", "-o", "full", "--table", "participants.tsv"), 3, "holds other files"),
+        (("scans", "-o", "nowhere://s", "--table", "participants.tsv"), 3, "cannot be reached"),
+    ],
+)  # fmt: skip
+def test_bad_arguments(args: tuple[object, ...], code: int, said: str, cohort: Path, tmp_path: Path, run: Run) -> None:
+    (tmp_path / "other.tsv").write_text("case\nX1\nX2\n")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "letter.txt").write_text("mine")
+    run("prepare", *args).failed_cleanly(code, said)
+    assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("spacing: 1", "spacing: no such key"),
+        ("spacing_mm: [1, 2]", "spacing_mm"),
+        ("intensity: {type: window, low: 3, high: 1}", "low 3 must be below high 1"),
+        ("tau: -1", "tau"),
+        ("- 1", "must hold keys and values"),
+        ("a: [", "not YAML"),
+    ],
+)
+def test_bad_recipes(text: str, said: str, cohort: Path, tmp_path: Path, run: Run) -> None:
+    (tmp_path / "r.yaml").write_text(text)
+    done = run("prepare", cohort, "-o", "s", "--table", "participants.tsv", "--recipe", "r.yaml")
+    done.failed_cleanly(2, said)
+
+
+def test_a_recipe_file_and_options_over_it_and_another_recipe_later(cohort: Path, tmp_path: Path, run: Run) -> None:
+    (tmp_path / "r.yaml").write_text("spacing_mm: [2, 2, 2]\ntau: 0.01\n")
+    args = (cohort, "-o", "s", "--table", "participants.tsv", "--recipe", "r.yaml", "--seed", 1)
+    prepared(run, *args, "--spacing-mm", "1.5,1,2")
+    rows = Store.open(tmp_path / "s").scans()
+    assert {row.spacing_mm for row in rows} == {(1.5, 1, 2)}
+    assert {row.tau for row in rows} == {0.01}
+    run("prepare", *args).failed_cleanly(2, "spacing_mm: [1.5, 1.0, 2.0] -> [2.0, 2.0, 2.0]", "Nothing was done")
+
+
+def test_nifti_and_dicom_together_are_refused(cohort: Path, run: Run) -> None:
+    make_series(cohort / "dicom")
+    run("prepare", cohort, "-o", "s").failed_cleanly(2, "6 NIfTI files and DICOM too")
+
+
+def test_a_full_disk(cohort: Path, tmp_path: Path, run: Run, mounted: Callable[..., Path]) -> None:
+    place = mounted(size="48k")
+    done = run("prepare", cohort, "-o", place / "s", "--table", "participants.tsv", "--seed", 1, "--jobs", 1)
+    done.failed_cleanly(5, "No space left")
+    subprocess.run(["mount", "-o", "remount,size=4m", place], check=True)
+    told = prepared(run, cohort, "-o", place / "s", "--table", "participants.tsv", "--seed", 1)
+    assert 0 < told["resumed"] < 6
+    fresh = prepared(run, cohort, "-o", "fresh", "--table", "participants.tsv", "--seed", 1)
+    assert told["content_hash"] == fresh["content_hash"]
+
+
+# Killed and stopped ---------------------------------------------------------------------------------------------------
+
+
+def many(folder: Path, count: int) -> None:
+    folder.mkdir()
+    for k in range(count):
+        make_scan(folder / f"case-{k:03d}.nii.gz", seed=k, shape=SHAPE)
+    rows = [f"case-{k:03d}\tP{k // 2}" for k in range(count)]
+    (folder.parent / "t.tsv").write_text("\n".join(["case\tpatient", *rows]) + "\n")
+
+
+def journal_lines(store: Path) -> int:
+    journal = store / "prepare.jsonl"
+    return journal.read_bytes().count(b'"key"') if journal.exists() else 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
+def test_killed_or_stopped_it_goes_on_without_doing_anything_twice(
+    how: signal.Signals, code: int, tmp_path: Path, run: Run
+) -> None:
+    many(tmp_path / "many", 60)
+    args = [str(a) for a in ("prepare", "many", "-o", "s", "--table", "t.tsv", "--seed", 1)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "medidiff", *args, "--jobs", "2"], stderr=subprocess.PIPE, start_new_session=True
+    )
+    deadline = time.monotonic() + 60
+    while journal_lines(tmp_path / "s") < 10 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(how)
+    said = process.communicate(timeout=60)[1].decode()
+    assert process.returncode == code, said
+    assert "Traceback" not in said
+    done = journal_lines(tmp_path / "s")
+    assert 10 <= done < 60
+    told = prepared(run, *args[1:])
+    assert told["resumed"] == done
+    fresh = prepared(run, "many", "-o", "fresh", "--table", "t.tsv", "--seed", 1)
+    assert told["content_hash"] == fresh["content_hash"]
+    for name in ("manifest.parquet",):
+        assert (tmp_path / "s" / name).read_bytes() == (tmp_path / "fresh" / name).read_bytes()
+
+
+# Real scans -----------------------------------------------------------------------------------------------------------
+
+
+def test_hippocampus(real_data: Callable[[str], Path], tmp_path: Path, run: Run) -> None:
+    root = real_data("hippocampus")
+    told = prepared(
+        run, root / "images", "-o", "h", "--table", root / "participants.tsv", "--masks", "../labels/{case}.nii.gz",
+        "--include", "hippocampus_0*",
+    )  # fmt: skip
+    rows = Store.open(tmp_path / "h").scans()
+    assert told["scans"] == len(rows) == len(list((root / "images").glob("hippocampus_0*")))
+    assert told["coin"]["seed"] is None
+    split_of = {}
+    for row in rows:
+        assert split_of.setdefault(row.patient, row.split) == row.split
+        assert 0.01 < row.tau < 0.1  # about 4% of p99.5, half that of the normalised range of 2
+    assert sorted(np.unique(Store.open(tmp_path / "h").read(rows[0].scan_id, array="mask"))) == [0, 1, 2]
+
+
+def test_ixi_at_4_mm(real_data: Callable[[str], Path], tmp_path: Path, run: Run) -> None:
+    root = real_data("ixi")
+    args = (root / "images", "--table", root / "participants.tsv", "--include", "IXI01*")
+    prepared(run, *args, "-o", "fine")
+    told = prepared(run, *args, "-o", "coarse", "--spacing-mm", 4)
+    fine = {row.patient: row for row in Store.open(tmp_path / "fine").scans()}
+    coarse = {row.patient: row for row in Store.open(tmp_path / "coarse").scans()}
+    assert set(fine) == set(coarse)
+    assert told["attributes"]["sex"] == {"kind": "categorical", "values": ["F", "M"]} or len(fine) < 4
+    for patient, row in coarse.items():
+        assert row.shape == (45, 60, 60)
+        assert row.spacing_mm == pytest.approx((4, 4, 4))
+        # the mean over 2 x 2 x 2 leaves 1/sqrt(8) of white noise
+        before = fine[patient]
+        noise = before.tau * before.intensity_scale
+        assert row.tau * row.intensity_scale == pytest.approx(noise / np.sqrt(8), rel=0.02)
+
+
+def test_real_dicom_of_one_patient_and_its_tables_word(
+    real_data: Callable[[str], Path], tmp_path: Path, run: Run
+) -> None:
+    root = real_data("dicom") / "brain_tumor"
+    run("prepare", root, "-o", "s", "--jobs", 1).failed_cleanly(3, "a cohort of one patient")
+    scanned = run("scan", root, "--table", "t.tsv")
+    assert scanned.code == 0, scanned.err
+    told = prepared(run, root, "-o", "s", "--table", "t.tsv")  # its split column insists
+    assert told["patients"] == 1
+    assert told["scans"] >= 3
+    assert any("no patient in" in text for text in told["warnings"])
+    assert {row.modality for row in Store.open(tmp_path / "s").scans()} == {"MR"}
+
+
+def test_the_json_of_a_run_that_fails_names_what_was_refused(tmp_path: Path, run: Run) -> None:
+    (tmp_path / "x").mkdir()
+    for k in range(2):
+        write_nifti(Volume.from_array(np.full(SHAPE, float(k), dtype=np.float32)), tmp_path / "x" / f"c{k}.nii.gz")
+    (tmp_path / "t.tsv").write_text("case\nc0\nc1\n")
+    told = prepared(run, "x", "-o", "s", "--table", "t.tsv", code=3)
+    assert told["status"] == "failed"
+    assert [one["kind"] for one in told["rejected"]] == ["constant", "constant"]
+    assert json.loads((tmp_path / "s" / "store.json").read_text())["complete"] is False
