@@ -29,12 +29,14 @@ class PlainProgress(lightning.Callback):
 
     def __init__(self, every: int, budget: Any) -> None:
         self.every, self.budget = every, budget
+        self._step = 0
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Print the line."""
         step = trainer.global_step
-        if step % self.every:
+        if step == self._step or step % self.every:  # the same step: gradients are accumulated
             return
+        self._step = step
         progress = self.budget.progress(step)
         elapsed = self.budget.elapsed_seconds
         left = elapsed * (1 - progress) / max(progress, 1e-9)
