@@ -1,4 +1,4 @@
-"""`medidiff prepare`: 50 000 tiny scans in linear time, quick queries; the same store from shuffled input, after kills."""
+"""`medidiff prepare`: 50 000 tiny scans in linear time, quick queries; the same store after shuffling and kills."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ JOBS = "1"
 
 
 def run(quick: bool) -> dict[str, Any]:
-    """Everything below; the folders lie in memory where there is such a place, for a disk's fsync is not what is timed."""
+    """Everything below; the folders lie in memory where there is one: a disk's fsync is not what is timed."""
     place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with tempfile.TemporaryDirectory(dir=place, prefix="medidiff-prepare-") as name:
         root = Path(name)
@@ -63,10 +63,10 @@ def lines(linear: dict[str, Any], same: dict[str, Any], killed: dict[str, Any], 
         f"{_word(linear['holds'])}",
         f"the same on a disk, whose fsync each scan waits for twice: {disk:.1f} ms a scan",
         f"queries over {linear['rows'][-1]['scans']} scans: {queries} (limit 1 s each)",
-        f"{same['scans']} scans shuffled, in folders of other names, by 1 and by 2 processes: the same content hash and "
-        f"manifest bytes: {_word(same['holds'])}",
-        f"kill -9 at {killed['kills']} random moments of {killed['scans']} scans: {killed['redone']} finished scans done "
-        f"again, the same content hash and manifest bytes: {_word(killed['holds'])}",
+        f"{same['scans']} scans shuffled, in folders of other names, by 1 and by 2 processes: the same content hash "
+        f"and manifest bytes: {_word(same['holds'])}",
+        f"kill -9 at {killed['kills']} random moments of {killed['scans']} scans: {killed['redone']} finished scans "
+        f"done again, the same content hash and manifest bytes: {_word(killed['holds'])}",
     ]
 
 
@@ -127,10 +127,9 @@ def queries(store: Path) -> dict[str, float]:
         timed[name] = float("inf")
         for _ in range(3):  # the quickest of three: others use the machine too
             start = time.perf_counter()
-            found = question()
+            if not question():
+                raise RuntimeError(f"query {name} found nothing")
             timed[name] = min(timed[name], time.perf_counter() - start)
-        if not found:
-            raise RuntimeError(f"query {name} found nothing")
     return timed
 
 

@@ -25,7 +25,7 @@ from medidiff.cohort.prepare import REJECTED, Cohort, NothingUsable, Prepared, p
 from medidiff.cohort.recipe import Recipe
 from medidiff.cohort.split import Holdout, told_of
 from medidiff.cohort.store_files import LocalFiles, open_files
-from medidiff.errors import PartialFailure, UsageError
+from medidiff.errors import MemoryLimitError, OutputError, PartialFailure, UsageError
 
 _TABLE = "participants.tsv"
 _MOST_TOLD = 20
@@ -66,7 +66,7 @@ def run(wanted: Wanted, as_json: bool) -> None:
     for one in cohort.rejections[:_MOST_TOLD] if not as_json else ():
         if one.failed:
             say(_line(one))
-    jobs = wanted.jobs or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    jobs = wanted.jobs or _cores()
     try:
         done = _prepare(cohort, wanted, jobs)
     except NothingUsable as error:
@@ -86,14 +86,15 @@ def run(wanted: Wanted, as_json: bool) -> None:
 
 
 def _prepare(cohort: Cohort, wanted: Wanted, jobs: int) -> Prepared:
-    shown = 0
+    shown, at = 0, 0
     begun = last = time.monotonic()
     total = len({item.key for item in cohort.items})
     first: int | None = None
     with counted("prepare") as bar:
 
         def progress(done: int, total: int, rejection: Rejection | None) -> None:
-            nonlocal shown, last, first
+            nonlocal shown, at, last, first
+            at = done
             first = done - 1 if first is None else first
             if rejection is not None:
                 shown += 1
@@ -108,9 +109,17 @@ def _prepare(cohort: Cohort, wanted: Wanted, jobs: int) -> Prepared:
                 last = now
 
         say(f"prepare {plural(total, 'scan')} into {wanted.store} ...")
-        return prepare(
-            cohort, wanted.store, wanted.recipe, holdout=wanted.holdout, seed=wanted.seed, jobs=jobs, progress=progress
-        )
+        split = {"holdout": wanted.holdout, "seed": wanted.seed}
+        try:
+            return prepare(cohort, wanted.store, wanted.recipe, **split, jobs=jobs, progress=progress)
+        except (KeyboardInterrupt, OutputError, MemoryLimitError):
+            say(f"{at} of {plural(total, 'scan')} looked at; the same command goes on.")
+            raise
+
+
+def _cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _check_place(wanted: Wanted) -> None:

@@ -19,6 +19,7 @@ MISSING = frozenset({"", "n/a", "na", "nan", "null", "none"})
 
 _KEYS = ("case", "participant_id", "patient", "split", "modality")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_ENDING = re.compile(r"\.(nii\.gz|nii|hdr)$", re.IGNORECASE)
 _TOP_CODED = "+"
 _IDENTIFYING = {
     "acqtime", "dob", "birthdate", "dateofbirth", "birthday", "scandate", "studydate", "date", "name", "surname",
@@ -138,6 +139,7 @@ def _participant(
     path: Path, number: int, row: dict[str, str], plain: dict[str, str], kinds: dict[str, AttributeKind]
 ) -> Participant:
     said = {key: _value(row, plain[key]) if key in plain else "" for key in _KEYS}
+    said["case"] = _ENDING.sub("", said["case"])
     keys = tuple(dict.fromkeys(filter(None, (said["case"], said["participant_id"]))))
     if not keys:
         raise ConfigError(f"--table {path}: row {number} has neither case nor participant_id.")

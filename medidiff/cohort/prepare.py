@@ -128,8 +128,12 @@ def prepare(
     stored = {"prepare": PREPARATION, **recipe.model_dump(mode="json")}
     _check_same_recipe(url, stored)
     assign((item.patient for item in cohort.items), cohort.splits, Coin(holdout, 0))  # its errors before any work
+    begun = open_files(url).exists(META)
     store = Store.create(url, stored)
+    if not begun:  # a journal in the user's folder may be about a store that was removed since
+        journal_path(url).unlink(missing_ok=True)
     with Journal(journal_path(url), recipe_hash(stored)) as journal:
+        _forget_lost(journal, store)
         coin = _same_coin(journal, store, holdout, seed)
         if journal.finished:
             _sweep(store)
@@ -290,6 +294,13 @@ def _table(rejections: Sequence[Rejection]) -> bytes:
     writer.writerow(["file", "kind", "reason", "failed"])
     writer.writerows([one.source, one.kind, one.reason, "yes" if one.failed else "no"] for one in rejections)
     return text.getvalue().encode()
+
+
+def _forget_lost(journal: Journal, store: Store) -> None:
+    """Scans that are no longer in the store, where looking costs nothing, are not finished."""
+    if isinstance(open_files(store.url), LocalFiles):
+        for key in [key for key, values in journal.finished.items() if not store.has_scan(values["scan_id"])]:
+            del journal.finished[key]
 
 
 def _sweep(store: Store) -> None:

@@ -288,6 +288,25 @@ def test_a_changed_file_is_read_again_and_a_removed_one_leaves_the_manifest(tmp_
     assert fresh.store.content_hash == done.store.content_hash
 
 
+def test_scans_that_were_removed_from_a_store_are_prepared_again(tmp_path: Path) -> None:
+    import shutil
+
+    import fsspec
+
+    items = several(6)
+    whole = prepare(cohort(items), tmp_path / "s", Recipe(), seed=1)
+    row = whole.rows[2]
+    shutil.rmtree(tmp_path / "s" / "scans" / row.scan_id[:2] / row.scan_id)
+    assert prepare(cohort(items), tmp_path / "s", Recipe()).resumed == 5
+    assert Store.open(tmp_path / "s").read(row.scan_id).shape == row.shape
+    url = f"memory://removed-{tmp_path.name}"
+    prepare(cohort(items), url, Recipe(), seed=1)
+    assert prepare(cohort(items), url, Recipe()).resumed == 6
+    fsspec.filesystem("memory").rm(f"/removed-{tmp_path.name}", recursive=True)
+    again = prepare(cohort(items), url, Recipe(), seed=1)
+    assert (again.resumed, again.store.content_hash) == (0, whole.store.content_hash)
+
+
 def test_two_at_once_are_refused(tmp_path: Path) -> None:
     from medidiff.cohort.journal import Journal, journal_path
 

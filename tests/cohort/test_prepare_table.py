@@ -37,6 +37,12 @@ def test_a_spreadsheet_saved_as_csv(tmp_path: Path) -> None:
     assert table.rows[0].attributes == {"Diagnosis": "sarcoma; high grade"}
 
 
+def test_cases_may_be_written_as_files(tmp_path: Path) -> None:
+    table = read_participants(write(tmp_path, "case,age\nimages/A_T1w.nii.gz,30\nB.NII,40\n", "t.csv"))
+    assert [row.keys for row in table.rows] == [("images/A_T1w",), ("B",)]
+    assert table.find(names_of("images/A_T1w")) is table.rows[0]
+
+
 def test_bids_has_one_row_a_participant(tmp_path: Path) -> None:
     table = read_participants(write(tmp_path, "participant_id\tage\nsub-01\t30\nsub-02\t40\n"))
     found = table.find(["sub-02/ses-1/anat/sub-02_ses-1_T1w", "sub-02"])
