@@ -83,12 +83,14 @@ def _trend(trend: Sequence[Mapping[str, float]]) -> list[str]:
     for i in chosen:
         row = trend[i]
         train, gap = row.get("train/psnr_9pct"), row.get("val/gap_9pct")
-        figures = [*(row.get(f"val/psnr_{p}pct") for p in _LEVELS), train, gap, row.get("val/distance")]
-        rows.append([f"{int(row['step'])}", *(_number(value, 2) or "-" for value in figures)])
+        figures = [*(row.get(f"val/psnr_{p}pct") for p in _LEVELS), train, gap]
+        distance = _number(row.get("val/distance"), 3) or "-"
+        rows.append([f"{int(row['step'])}", *(_number(value, 2) or "-" for value in figures), distance])
     widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
     lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-    values = [row["val/psnr_9pct"] for row in trend]
-    line = f"val 9%, dB: {min(values):.2f} {sparkline(values)} {max(values):.2f}" if _draws() else ""
+    split = "val" if all("val/psnr_9pct" in row for row in trend) else "train"
+    values = [row[f"{split}/psnr_9pct"] for row in trend if f"{split}/psnr_9pct" in row]
+    line = f"{split} 9%, dB: {min(values):.2f} {sparkline(values)} {max(values):.2f}" if values and _draws() else ""
     return [*lines, line] if line else lines
 
 
@@ -101,9 +103,11 @@ def sparkline(values: Sequence[float], width: int = 60) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """90 -> `2 min`, 5400 -> `1 h 30 min`, 200000 -> `2 d 8 h`; nothing -> an empty text."""
+    """90 -> `90 s`, 150 -> `2 min`, 5400 -> `1 h 30 min`, 200000 -> `2 d 8 h`; nothing -> an empty text."""
     if seconds is None:
         return ""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     if minutes < 60:
         return f"{minutes} min"

@@ -48,7 +48,7 @@ class WatchConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     samples: Literal["auto"] | bool = "auto"
     """Samples from pure noise; auto: where at least a fifth of the training is at levels above 1, half the intensity
-    range. Without them samples start from val patches with 15% noise."""
+    range. Without them samples start from val patches with 30% noise."""
     distance: bool = True
     """The distance of the samples from val patches; False draws no samples at all."""
     most: float = Field(default=0.02, gt=0, le=1)

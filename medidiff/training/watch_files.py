@@ -13,6 +13,7 @@ from typing import Any
 
 STATUS = "status.json"
 _SILENT_S = 1800.0
+_VALIDATED = ("val/psnr_9pct", "train/psnr_9pct")
 
 
 def find_runs(folders: list[Path], depth: int = 4) -> list[Path]:
@@ -61,15 +62,15 @@ def read_run(folder: Path) -> dict[str, Any]:
     }
 
 
-def read_trend(folder: Path, wanted: str = "val/psnr_9pct") -> list[dict[str, float]]:
+def read_trend(folder: Path) -> list[dict[str, float]]:
     """Every validation of a run over all its resumes, from its csv tables, by step.
 
     Args:
         folder: The run.
-        wanted: Rows without this figure are left out.
 
     Returns:
-        A mapping of figures a validation, `step` among them; a step measured twice counts as it was last.
+        A mapping of figures a validation (without val patients those of training patches), `step` among them; a step
+        measured twice counts as it was last.
     """
     rows: dict[int, dict[str, float]] = {}
     tables = sorted(folder.glob("csv/version_*/metrics.csv"), key=lambda path: path.stat().st_mtime)
@@ -78,7 +79,7 @@ def read_trend(folder: Path, wanted: str = "val/psnr_9pct") -> list[dict[str, fl
             for row in csv.DictReader(file):
                 figures = {name: _number(text) for name, text in row.items() if name}
                 values = {name: value for name, value in figures.items() if value is not None}
-                if wanted in values and "step" in values:
+                if "step" in values and not values.keys().isdisjoint(_VALIDATED):
                     rows[int(values["step"])] = values
     return [rows[step] for step in sorted(rows)]
 

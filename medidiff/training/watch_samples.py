@@ -13,7 +13,7 @@ import torch
 from torch import Generator, Tensor
 
 from medidiff.diffusion.sampling import sample_posterior
-from medidiff.draw import beside, grey, png_bytes, stack
+from medidiff.draw import beside, enlarge, grey, png_bytes, stack
 from medidiff.errors import OutputError
 from medidiff.evaluate.texture import texture_distance
 from medidiff.io import atomic_open
@@ -29,8 +29,11 @@ STEPS = 8
 """Steps of a sample (2M, 10 evaluations): enough for a trend, too few for a figure to publish."""
 SAMPLES = 16
 """Samples a validation."""
-START_PERCENT = 15.0
-"""Noise on the val patches that a denoiser's samples start from, percent of the intensity range."""
+START_PERCENT = 30.0
+"""Noise on the val patches that a denoiser's samples start from, percent of the intensity range, where the run trains
+such levels: enough that most of a sample's texture is the prior's own."""
+_SIDE = 128
+"""Pixels that a patch is enlarged to, about, by whole factors."""
 SAMPLING_SHARE, SAMPLING_LEVEL = 0.2, 1.0
 """From this share of training at levels above this one a prior is taken for a sampler."""
 
@@ -38,7 +41,7 @@ SAMPLING_SHARE, SAMPLING_LEVEL = 0.2, 1.0
 class Samples(lightning.Callback):
     """At every validation: samples, their distance from val patches, and one picture.
 
-    The samples are posterior samples of val patches under 15% noise or, for a prior that trains high levels, samples
+    The samples are posterior samples of val patches under 30% noise or, for a prior that trains high levels, samples
     from pure noise. Both have the distribution of the scans if the prior is right (x0' ~ p(x0 | y), y ~ p(y) gives
     x0' ~ p(x0)), whatever the level: so their distance from the val patches falls to 0 either way, and a prior that
     smooths or leaves noise does not get there. The scans' own noise is added to the samples, since scans have it.
@@ -93,6 +96,7 @@ class Samples(lightning.Callback):
         if self.samples is not None:
             several = [_slice(sample) for sample in self.samples[: max(1, picture.shape[1] // (EDGE + 2))]]
             picture = stack([picture, beside(several)], gap=6)
+        picture = enlarge(picture, 1, 1, max(1, _SIDE // target.shape[2]))
         try:
             with atomic_open(self.folder / f"step-{trainer.global_step:07d}.png") as file:
                 file.write(png_bytes(picture))
@@ -125,14 +129,14 @@ def draw_samples(denoiser: Any, batch: dict[str, Any], noise: NoiseConfig, unobs
         denoiser: `Preconditioned`.
         batch: Patches, see `cohort`.
         noise: Levels of the run.
-        unobserved: Start from nothing observed; else from the patches under 15% noise.
+        unobserved: Start from nothing observed; else from the patches under 30% noise.
 
     Returns:
         Samples and patches, both (n, c, x, y, z), the middle of the patches, at most 32 voxels a side.
     """
     target, cond = _middle(batch, denoiser.network.config.alignment)
     generators = [Generator().manual_seed(i) for i in range(len(target))]
-    sigma = torch.tensor(START_PERCENT / 100 * RANGE).to(target)
+    sigma = torch.tensor(min(START_PERCENT / 100 * RANGE, max(part.high for part in noise.levels))).to(target)
     own = torch.stack([torch.randn(target.shape[1:], generator=g) for g in generators]).to(target)
     added = torch.stack([torch.randn(target.shape[1:], generator=g) for g in generators]).to(target)
 

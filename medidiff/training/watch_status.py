@@ -84,7 +84,7 @@ class Watch(lightning.Callback):
         status: The file.
         every: Steps between writings.
         batch: Patches per step, over all processes.
-        budget: The run's budget, for progress and elapsed time.
+        budget: The run's budget, for progress, elapsed time and the steps planned.
     """
 
     def __init__(self, status: RunStatus, every: int, batch: int, budget: Any) -> None:
@@ -154,6 +154,7 @@ class Watch(lightning.Callback):
         self._losses.clear()
         self.status.write(
             step=trainer.global_step,
+            steps=self.budget.total_steps(trainer.global_step),
             progress=progress,
             loss=loss,
             lr=metrics.get("train/lr"),

@@ -101,7 +101,9 @@ def test_it_needs_no_torch() -> None:
     assert done.stdout.splitlines()[-1] == "False"
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(None, ""), (90, "2 min"), (5400, "1 h 30 min"), (200000, "2 d 7 h")])
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(None, ""), (90, "90 s"), (150, "2 min"), (5400, "1 h 30 min"), (200000, "2 d 7 h")]
+)
 def test_durations(seconds: float | None, text: str) -> None:
     assert duration(seconds) == text
 

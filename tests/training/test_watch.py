@@ -72,7 +72,7 @@ def test_a_status_that_cannot_be_written_ends_nothing(tmp_path: Path, capsys: py
 
 def test_the_callback_measures_and_writes(tmp_path: Path) -> None:
     status = RunStatus(tmp_path, "brain", 100)
-    budget = SimpleNamespace(progress=lambda step: step / 100, elapsed_seconds=30.0)
+    budget = SimpleNamespace(progress=lambda step: step / 100, elapsed_seconds=30.0, total_steps=lambda step: 100)
     watch = Watch(status, every=2, batch=4, budget=budget)
     metrics = {"train/loss": torch.tensor(0.5), "train/skipped": torch.tensor(3.0), "val/psnr_9pct": torch.tensor(30.0),
                "train/psnr_9pct": torch.tensor(float("nan"))}  # fmt: skip
