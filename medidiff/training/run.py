@@ -19,9 +19,13 @@ from medidiff.training.checkpoints import CHECKPOINT, resume_point
 from medidiff.training.choose import choose_average
 from medidiff.training.config import TrainingConfig, load_config, with_conditions
 from medidiff.training.export import export_prior
+from medidiff.training.heldout import compare_with_start
 from medidiff.training.interrupt import stop_on_signal
 from medidiff.training.loggers import check_loggers
 from medidiff.training.module import DenoiserTraining
+from medidiff.training.normalisation import normalisation_of
+from medidiff.training.plan import make_plan
+from medidiff.training.plan_text import plan_lines
 from medidiff.training.posthoc import Snapshots
 from medidiff.training.ranks import is_first, quiet_others
 from medidiff.training.strategy import check_scale
@@ -57,7 +61,7 @@ def run_training(config_path: Path, overrides: list[str], hours: float | None = 
         config_path: YAML file, see `TrainingConfig`.
         overrides: `a.b=value` each.
         hours: Training time of the whole run over all resumes; overrides the configuration's.
-        dry_run: Load the data, print the plan, train nothing.
+        dry_run: Load the data, measure a few steps, print the plan, train nothing.
 
     Returns:
         The prior file; with `dry_run` the path it would get.
@@ -70,8 +74,45 @@ def run_training(config_path: Path, overrides: list[str], hours: float | None = 
         TrainingError: a loss is not finite, or the run diverges; the last checkpoint is kept.
         Interrupted: stopped by the user; the checkpoint is written, the same command goes on.
     """
+    if dry_run:
+        return Path(plan_training(config_path, overrides, hours)["prior"])
+    config, resolved, data, module = _ready(config_path, overrides, hours)
+    if is_first():
+        say("\n".join(plan_lines(make_plan(config, data, module, measure=False))))
+    config.output.mkdir(parents=True, exist_ok=True)
+    if is_first():
+        atomic_write_text(config.output / "config.yaml", resolved)
+    with RunStatus(config.output, config.name, config.optimiser.steps).told() as status:
+        prior = _train(config, data, module, status)
+        status.fields["prior"] = str(prior)
+    return prior
+
+
+def plan_training(config_path: Path, overrides: list[str], hours: float | None = None) -> dict[str, Any]:
+    """Check a configuration and its data, measure a few steps, print the plan to stderr; train and write nothing.
+
+    Args:
+        config_path: YAML file, see `TrainingConfig`.
+        overrides: `a.b=value` each.
+        hours: As for `run_training`.
+
+    Returns:
+        The plan (`plan.make_plan`), with the `prior` that the run would write.
+
+    Raises:
+        ConfigError, InputError, MemoryLimitError, TrainingError: as `run_training`, as far as a few steps show it.
+    """
+    config, _, data, module = _ready(config_path, overrides, hours)
+    plan = make_plan(config, data, module, measure=True)
+    say("\n".join(plan_lines(plan)))
+    return {**plan, "prior": str(config.output / f"{config.name}.safetensors")}
+
+
+def _ready(
+    config_path: Path, overrides: list[str], hours: float | None
+) -> tuple[TrainingConfig, str, PatchDataModule, DenoiserTraining]:
+    """The checked run, its resolved configuration as YAML, its data, and the module before the first step."""
     config = load_config(config_path, [*overrides, *([f"hours={hours}"] if hours is not None else [])])
-    output = config.output / f"{config.name}.safetensors"
     quiet_others()
     _refuse_other_settings(config)
     check_scale(config, pick_device("auto"))
@@ -81,18 +122,9 @@ def run_training(config_path: Path, overrides: list[str], hours: float | None = 
     data = _data_module(config)
     data.setup()
     resolved = yaml.safe_dump(json.loads(config.model_dump_json()), sort_keys=False)
+    normalisation_of(data)  # refuses sources that do not go together, before any training
     config = with_conditions(config, data.slots)
-    module = DenoiserTraining(config, data.kinds, _sigma_data(data))
-    _print_plan(config, data, module)
-    if dry_run:
-        return output
-    config.output.mkdir(parents=True, exist_ok=True)
-    if is_first():
-        atomic_write_text(config.output / "config.yaml", resolved)
-    with RunStatus(config.output, config.name, config.optimiser.steps).told() as status:
-        prior = _train(config, data, module, status)
-        status.fields["prior"] = str(prior)
-    return prior
+    return config, resolved, data, DenoiserTraining(config, data.kinds, _sigma_data(data))
 
 
 def _train(config: TrainingConfig, data: PatchDataModule, module: DenoiserTraining, status: RunStatus) -> Path:
@@ -130,6 +162,7 @@ def _train(config: TrainingConfig, data: PatchDataModule, module: DenoiserTraini
         say(f"averaged weights: {module.average}")
         export_prior(config, data, module, steps, budget.elapsed_seconds / 3600, prior)
         snapshots.remove()
+        compare_with_start(config, data, prior)
     return prior
 
 
@@ -146,6 +179,11 @@ def _fit(
     with warnings.catch_warnings():
         # the loader starts where the run stopped (first_step), which Lightning cannot know
         warnings.filterwarnings("ignore", message="You're resuming from a checkpoint that ended before")
+        # every process validates the same patches: there is nothing to average
+        warnings.filterwarnings("ignore", message="It is recommended to use `self.log")
+        # a kernel of 1 x 1 x 1 lies the same in memory either way, whatever its strides say
+        warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
+        warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\)")
         with stop_on_signal(trainer, budget.ask_to_stop):
             trainer.fit(module, datamodule=data, ckpt_path=str(resume) if resume else None, weights_only=True)
     failure = checkpoints.save(trainer)
@@ -185,6 +223,7 @@ def _data_module(config: TrainingConfig) -> PatchDataModule:
         workers=data.workers,
         conditions=data.conditions,
         position=config.network.position,
+        had=config.network.slots,
     )
 
 
@@ -206,18 +245,3 @@ def _flat(tree: dict[str, Any]) -> dict[str, Any]:
     parts = {key.partition(".")[0] for key in MAY_CHANGE if "." in key}
     flat = {key: value for key, value in tree.items() if key not in parts}
     return flat | {f"{part}.{key}": value for part in parts for key, value in (tree.get(part) or {}).items()}
-
-
-def _print_plan(config: TrainingConfig, data: PatchDataModule, module: DenoiserTraining) -> None:
-    parameters = sum(p.numel() for p in module.denoiser.parameters())
-    sigma_data = float(module.denoiser.sigma_data.mean())
-    limit = f"{config.hours:g} h" if config.hours else "no time limit"
-    lines = [
-        f"prior {config.name}: {parameters / 1e6:.2f} million parameters, sigma_data {sigma_data:.3f}",
-        f"{config.optimiser.steps} steps of {config.optimiser.batch} patches {config.data.patch}, {limit}",
-    ]
-    total = sum(weight for weight, _ in data.loaded["train"])
-    for weight, cases in data.loaded["train"]:
-        tau = sum(case.tau for case in cases) / len(cases)
-        lines.append(f"  {cases[0].kind}: {len(cases)} volumes, {weight / total:.0%} of patches, own noise {tau:.4f}")
-    say("\n".join(lines))
