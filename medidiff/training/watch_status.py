@@ -24,10 +24,12 @@ from medidiff.training.watch import say
 from medidiff.training.watch_files import STATUS
 
 _WINDOW = 50
+_KEPT = ("step", "progress", "loss", "lr", "patches_per_s", "step_s", "peak_rss_gib", "elapsed_s", "skipped", "started",
+         "val", "train", "prior")  # fmt: skip
 
 
 class RunStatus:
-    """The status file of one run; only the first of several processes writes it.
+    """The status file of one run; only the first of several processes writes it. A resumed run goes on from the last.
 
     Args:
         folder: The run's output folder.
@@ -46,6 +48,14 @@ class RunStatus:
             "started": now, "updated": now, "val": {}, "train": {}, "prior": None, "world_size": 1,
             "command": " ".join(sys.argv),
         }  # fmt: skip
+        self.fields |= {name: value for name, value in self._before().items() if name in _KEPT}
+
+    def _before(self) -> dict[str, Any]:
+        try:
+            before = json.loads(self.path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return before if isinstance(before, dict) else {}
 
     def write(self, **changes: Any) -> None:
         """Change some fields and write all; a file that cannot be written is said once and ends nothing."""

@@ -63,6 +63,17 @@ def test_a_killed_run_is_dead(tmp_path: Path) -> None:
     assert read_run(tmp_path)["state"] == "dead"
 
 
+def test_a_resumed_run_goes_on_from_its_status(tmp_path: Path) -> None:
+    first = RunStatus(tmp_path, "brain", 100)
+    first.write(step=40, val={"psnr_9pct": 30.0}, state="stopped", reason="Ctrl-C", pid=1, started=1.0)
+    second = RunStatus(tmp_path, "brain", 100).fields
+    assert (second["step"], second["val"], second["started"]) == (40, {"psnr_9pct": 30.0}, 1.0)
+    assert (second["state"], second["reason"]) == ("running", None)
+    assert second["pid"] != 1
+    (tmp_path / "status.json").write_text("{")
+    assert RunStatus(tmp_path, "brain", 100).fields["step"] == 0
+
+
 def test_a_status_that_cannot_be_written_ends_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status = RunStatus(tmp_path / "not_there", "brain", 100)
     for _ in range(3):
