@@ -21,6 +21,8 @@ P_UNCONDITIONAL = 0.7
 """Share of patches whose kind is left out."""
 P_UNKNOWN_SPACING = 0.2
 """Share of patches whose spacing is left out."""
+P_UNKNOWN_POSITION = 0.1
+"""Share of patches whose place in the body is left out: a prior that takes it serves scans of which it is not known."""
 P_UNKNOWN_COLOUR = 0.2
 """Share of patches whose noise correlation is left out."""
 COLOUR_JITTER = 0.02
@@ -103,7 +105,8 @@ def told_conditions(batch: dict, drawn: Drawn, dropout: float) -> dict[str, Tens
     """Kind, conditions and position as the network is told them: some patches are told less.
 
     The kind is left out of `P_UNCONDITIONAL` of the patches. Of the run's own conditions a patch loses all with
-    probability `dropout` (what guidance compares with), and else each one with probability `dropout`.
+    probability `dropout` (what guidance compares with), and else each one with probability `dropout`. The position is
+    left out of `P_UNKNOWN_POSITION` of them.
 
     Args:
         batch: Patches as the loader gives them; `cond` and `position` may be absent.
@@ -119,7 +122,10 @@ def told_conditions(batch: dict, drawn: Drawn, dropout: float) -> dict[str, Tens
             null = float("nan") if value.is_floating_point() else 0
             told[name] = torch.where((chance[:, 0] < dropout) | (chance[:, 1 + i] < dropout), null, value)
     if "position" in batch:
-        told["position"] = batch["position"]
+        left_out = torch.stack([torch.rand((), generator=g) for g in drawn.generators]) < P_UNKNOWN_POSITION
+        told["position"] = torch.where(
+            left_out[:, None, None].to(batch["position"].device), float("nan"), batch["position"]
+        )
     return told
 
 
