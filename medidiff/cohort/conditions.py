@@ -10,7 +10,9 @@ from medidiff.errors import ConfigError
 from medidiff.nets.embedding import CategoricalSlot, ConditionSlots, ContinuousSlot
 
 UNITS = {"age": "years", "weight": "kg", "height": "cm", "bmi": "kg/m2"}
-"""Units of columns that participants tables usually have; others get "as in the table"."""
+"""Units of columns that participants tables usually have."""
+SUFFIXES = ("years", "months", "days", "kg", "g", "cm", "mm", "ml")
+"""Units that a column's name may end with: age_years."""
 
 
 def trained_conditions(
@@ -40,7 +42,7 @@ def trained_conditions(
         else:
             old, numbers = had.continuous.get(name), [float(value) for value in values]
             numbers += [old.low, old.high] if old is not None else []
-            unit = old.unit if old is not None else UNITS.get(name, "as in the table")
+            unit = old.unit if old is not None else unit_of(name)
             continuous[name] = ContinuousSlot(unit=unit, low=min(numbers), high=max(numbers))
             several = min(numbers) < max(numbers)
         if not several:
@@ -48,6 +50,12 @@ def trained_conditions(
         if name in (had.continuous if name in categorical else had.categorical):
             raise ConfigError(f"data.conditions {name}: a text in the prior and a number here, or the reverse.")
     return ConditionSlots(categorical=categorical, continuous=continuous)
+
+
+def unit_of(name: str) -> str:
+    """The unit of a column, from its name: age and age_years are in years; else "as in the table"."""
+    last = name.rsplit("_", 1)[-1]
+    return last if last in SUFFIXES and last != name else UNITS.get(name, "as in the table")
 
 
 def _known_values(name: str, stores: Sequence[StoreCases]) -> list[float | str]:
@@ -63,4 +71,4 @@ def _known_values(name: str, stores: Sequence[StoreCases]) -> list[float | str]:
     return sorted(values, key=lambda value: value if isinstance(value, str) else "")
 
 
-__all__ = ["UNITS", "trained_conditions"]
+__all__ = ["UNITS", "trained_conditions", "unit_of"]

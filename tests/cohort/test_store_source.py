@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from medidiff.cohort.augment import Augmentation, random_patch
-from medidiff.cohort.conditions import trained_conditions
+from medidiff.cohort.conditions import trained_conditions, unit_of
 from medidiff.cohort.datamodule import PatchDataModule
 from medidiff.cohort.draws import balanced_tree, draw_index
 from medidiff.cohort.patches import condition_values
@@ -157,6 +157,11 @@ def test_conditions_have_the_range_of_the_train_scans(make_store: MakeStore) -> 
         trained_conditions(("height",), [cases])
     with pytest.raises(ConfigError, match="every train scan has m"):
         trained_conditions(("sex",), [load(store, where={"sex": "m"})])
+
+
+def test_units_stand_in_the_names() -> None:
+    units = [unit_of(name) for name in ("age", "age_years", "volume_ml", "g", "score")]
+    assert units == ["years", "years", "ml", "as in the table", "as in the table"]
 
 
 def test_conditions_of_a_prior_keep_their_places(make_store: MakeStore) -> None:
