@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -69,7 +68,7 @@ def load_adapted(entry: PriorEntry) -> Prior:
         raise PriorError(f"{entry.path}: the weights are damaged ({error}). Train the prior again.") from error
     if _hash(entry.card, entry.base, change) != entry.content_hash:
         raise PriorError(f"{entry.path}: the content does not match its hash, so it changed. Train the prior again.")
-    base = Prior.load(_find_base(entry))
+    base = Prior.load(find_base(entry))
     try:
         return _merged(card, entry.card, base, change, entry.content_hash)
     except PriorError as error:
@@ -91,8 +90,13 @@ def _hash(fields: dict, of: Mapping[str, str], change: Mapping[str, Tensor]) -> 
     return content_hash(canonical(fields) + "\n" + canonical(dict(of)), change)
 
 
-def _find_base(entry: PriorEntry) -> Path:
-    wanted = json.loads(json.dumps(entry.base))
+def find_base(entry: PriorEntry) -> Path:
+    """The file of the prior that an adapted one changes.
+
+    Raises:
+        PriorError: It lies neither beside it nor among the known priors.
+    """
+    wanted = entry.base or {}
     beside = []
     for path in sorted(entry.path.parent.glob(f"*{SUFFIX}")):
         try:

@@ -11,13 +11,16 @@ from pathlib import Path
 import medidiff
 from medidiff.cohort import AnyCase, PatchDataModule, ProceduralSource, StoreCases, StoreSource
 from medidiff.cohort.sources import AnySource, read_split
+from medidiff.errors import PriorError
+from medidiff.io import atomic_open
 from medidiff.nets.lora import has_low_rank, low_rank_state
 from medidiff.precision import cpu_model
-from medidiff.prior import Card, DataSource, Prior, SpacingRange, TrainingRecord
-from medidiff.prior.adapter import save_adapted
+from medidiff.prior import Card, DataSource, Prior, SpacingRange, TrainingRecord, read_entry
+from medidiff.prior.adapter import find_base, save_adapted
 from medidiff.training.config import TrainingConfig
 from medidiff.training.module import DenoiserTraining, network_config
 from medidiff.training.normalisation import normalisation_of
+from medidiff.training.watch import say
 from medidiff.training.watch_samples import trains_sampling
 
 
@@ -42,9 +45,21 @@ def export_prior(
     weights = module.averaged.network.state_dict()
     if has_low_rank(module.averaged) and config.start_from is not None:
         save_adapted(card, Prior.load(config.start_from), low_rank_state(weights), path)
+        _keep_base(config.start_from, path)
     else:
         Prior(card, weights).save(path, dtype="float16")
     return path
+
+
+def _keep_base(base: Path, path: Path) -> None:
+    """Put the prior that was changed beside the change, unless it is found anyway (packaged, or the user's own)."""
+    try:
+        find_base(read_entry(path))
+    except PriorError:
+        beside = path.with_name(f"{path.stem}-base.safetensors")
+        with atomic_open(beside) as file:
+            file.write(base.read_bytes())
+        say(f"{path.name} changes {base.name}; a copy of that lies beside it, {beside.name}: keep them together")
 
 
 def make_card(

@@ -88,6 +88,8 @@ def compare(new: Prior, old: Prior, cases: Iterable[AnyCase], shape: tuple[int, 
     ]
     overall = paired_t([float(a) for a, _ in whole], [float(b) for _, b in whole])
     verdict = "better" if overall.low > 0 else "worse" if overall.high < 0 else "no difference shown"
+    if len(by_patient) < 2:
+        verdict = "unknown"
     counts = {"patients": len(by_patient), "scans": len(chosen)}
     return {"verdict": verdict, **_told(overall), **counts, "levels": levels}
 
@@ -133,12 +135,13 @@ def _psnr(mse: float) -> float:
 
 def told(comparison: dict[str, Any], new_name: str, old_name: str) -> str:
     """The comparison in words, several lines."""
-    if comparison["verdict"] == "unknown":
+    if not comparison["patients"]:
         return (
             f"{new_name} against {old_name}: cannot be said, there are no held-out scans. Give some patients the split "
             "val to find out."
         )
-    lines = [f"{new_name} against {old_name}, {comparison['patients']} held-out patients, {comparison['scans']} scans:"]
+    people = "1 held-out patient" if comparison["patients"] == 1 else f"{comparison['patients']} held-out patients"
+    lines = [f"{new_name} against {old_name}, {people}, {comparison['scans']} scans:"]
     for level in comparison["levels"]:
         lines.append(
             f"  {level['percent']:g}% noise: {level['new_db']:.2f} dB, was {level['old_db']:.2f}  ({_signed(level)})"
@@ -148,6 +151,7 @@ def told(comparison: dict[str, Any], new_name: str, old_name: str) -> str:
         "better": "BETTER",
         "no difference shown": f"NO DIFFERENCE SHOWN: as good as {old_name} for all that is known",
         "worse": f"WORSE: keep using {old_name}",
+        "unknown": "one patient cannot tell which is better; give more patients the split val",
     }[verdict]
     return "\n".join([*lines, f"  in all {_signed(comparison)}: {advice}"])
 
