@@ -98,6 +98,7 @@ def _measure(point: dict[str, Any], quick: bool) -> dict[str, Any]:
         "threads": point["threads"],
         "checkpointing": config.scale.activation_checkpointing,
         "step_s": took.step_s,
+        "cpu_s": took.cpu_s,
         "patches_per_s": config.optimiser.batch / took.step_s,
         "peak_gib": took.peak_rss_gib,
         "checkpoint_bytes_per_parameter": took.checkpoint_bytes / took.parameters,

@@ -21,6 +21,10 @@ _PICTURE_BYTES = 100_000
 """A validation picture of six rows of 48^3 patches as PNG, in the run's folder and again in TensorBoard's file."""
 
 
+_BUSY = 1.3
+"""A step that took this much longer than it computed on one thread was waiting for the processor."""
+
+
 def make_plan(config: TrainingConfig, data: Any, module: Any, *, measure: bool) -> dict[str, Any]:
     """Everything a person wants to know before leaving a run alone.
 
@@ -144,7 +148,7 @@ def _hardware(config: TrainingConfig, took: Measured | None) -> dict[str, Any]:
 
 
 def _time(config: TrainingConfig, data: Any, took: Measured | None) -> dict[str, Any]:
-    names = ("step_s", "patches_per_s", "validation_share", "hours", "reached_steps", "patches", "passes")
+    names = ("step_s", "cpu_s", "patches_per_s", "validation_share", "hours", "reached_steps", "patches", "passes")
     if took is None:
         return dict.fromkeys(names)
     step_s = took.step_s * config.scale.accumulate
@@ -157,6 +161,7 @@ def _time(config: TrainingConfig, data: Any, took: Measured | None) -> dict[str,
     voxels = sum(math.prod(case.shape) for _, cases in data.loaded["train"] for case in cases)
     return {
         "step_s": step_s,
+        "cpu_s": took.cpu_s * config.scale.accumulate,
         "patches_per_s": config.optimiser.batch / step_s,
         "validation_share": share,
         "hours": reached * cost / 3600,
@@ -215,6 +220,8 @@ def _warnings(config: TrainingConfig, plan: dict[str, Any]) -> list[str]:
         found.append("more memory than is free: lower data.patch or raise scale.accumulate.")
     if disk["total_gib"] > disk["free_gib"]:
         found.append(f"more disk than is free at {config.output}: choose another output.")
+    if plan["hardware"]["device"] == "cpu" and time["step_s"] is not None and time["step_s"] > _BUSY * time["cpu_s"]:
+        found.append(f"this machine was busy: the step had the processor for {time['cpu_s']:.3g} s of its time.")
     if time["validation_share"] is not None and time["validation_share"] > 0.1:
         found.append(f"validations take {time['validation_share']:.0%} of the time: raise validate_every.")
     if time["passes"] is not None and time["passes"] > 1000:

@@ -1,6 +1,7 @@
 """The plan of a run: its sums, its warnings, and trial steps in a process of their own."""
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,8 +18,8 @@ from medidiff.training.measure import Measured, measure_step, micro_batch, rando
 from medidiff.training.plan_text import plan_lines
 
 TOOK = Measured(
-    step_s=0.5, forward_s=0.01, peak_rss_gib=2.0, peak_cuda_gib=None, checkpoint_bytes=2**30, parameters=1000,
-    trained=1000, precision="float32", reason="asked for", device="cpu",
+    step_s=0.5, cpu_s=0.5, forward_s=0.01, peak_rss_gib=2.0, peak_cuda_gib=None, checkpoint_bytes=2**30,
+    parameters=1000, trained=1000, precision="float32", reason="asked for", device="cpu",
 )  # fmt: skip
 
 
@@ -104,6 +105,13 @@ def test_text_names_what_matters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "no val patients" in "\n".join(plan_lines(planned(monkeypatch, tmp_path, val=False)))
     untimed = plan.make_plan(config(tmp_path), data(), module(), measure=False)
     assert "time:" not in "\n".join(plan_lines(untimed))
+
+
+def test_a_busy_machine_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not planned(monkeypatch, tmp_path)["warnings"]
+    monkeypatch.setattr(plan, "measure_step", lambda *_: replace(TOOK, cpu_s=0.2))
+    found = plan.make_plan(config(tmp_path), data(), module(), measure=True)
+    assert any("busy" in text for text in found["warnings"])
 
 
 def test_too_small_a_disk_and_too_many_passes_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
