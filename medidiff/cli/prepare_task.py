@@ -100,10 +100,11 @@ def _item(scan: Scan, row: Participant | None, patient: str, mask: Path | None) 
 
 
 def _patient(scan: Scan, row: Participant | None) -> str:
-    """The table's word, unless that is the number in DICOM headers: then, and without a table, the pseudonym."""
+    """The table's word, unless it has none, or it is the number in DICOM headers: then what the scan says by itself."""
     if row is None:
         return scan.patient
-    return scan.patient if scan.patient and row.patient in scan.own_names else row.patient
+    own = scan.patient and (not row.stated or row.patient in scan.own_names)
+    return scan.patient if own else row.patient
 
 
 def _header_attributes(scan: Scan) -> dict[str, float | str | None]:

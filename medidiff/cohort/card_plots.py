@@ -48,7 +48,7 @@ def draw_grids(rows: Sequence[ScanRow]) -> bytes:
         axis.hist([values[:, k] for k in range(3)], bins=bins.tolist(), label=["x", "y", "z"])
         axis.set_xlabel(unit)
         axis.set_ylabel("scans")
-        axis.legend()
+        axis.legend(loc="upper center")
     return _png(figure)
 
 
@@ -64,7 +64,7 @@ def draw_intensities(measured: Mapping[str, Mapping[str, Any]]) -> bytes:
     left.set_yscale("symlog", linthresh=0.1)
     left.set_xlabel("normalised value")
     left.set_ylabel("density")
-    left.legend()
+    left.legend(loc="upper right")
     tau = np.array([values["tau"] for values in measured.values()])
     right.hist(tau, bins=np.linspace(*_span(tau), 25).tolist(), color="#777777")
     right.set_xlabel("own noise level tau, normalised units")
@@ -83,7 +83,7 @@ def draw_attributes(rows: Sequence[ScanRow], kinds: Mapping[str, str]) -> bytes 
         (_continuous if kinds[name] == "continuous" else _categorical)(axis, values)
         axis.set_title(name)
         axis.set_ylabel("patients")
-    axes[0].legend()
+    axes[0].legend(loc="upper right")
     for axis in axes[len(names) :]:
         axis.set_axis_off()
     return _png(figure)

@@ -36,6 +36,7 @@ class Participant:
     Attributes:
         keys: What a scan may be called to belong to it: case and participant_id.
         patient: Whose it is.
+        stated: Whether the table says so; else each case is taken to be a patient.
         split: train, val or holdout; "" where the table does not say.
         modality: Where the table says it, "" else.
         attributes: Numbers and texts by column, None where missing.
@@ -43,6 +44,7 @@ class Participant:
 
     keys: tuple[str, ...]
     patient: str
+    stated: bool = True
     split: str = ""
     modality: str = ""
     attributes: dict[str, float | str | None] = field(default_factory=dict)
@@ -154,7 +156,8 @@ def _participant(
         value = _value(row, column)
         attributes[column] = None if not value else _number(value) if kind == "continuous" else value
     patient = said["patient"] or said["participant_id"] or said["case"]
-    return Participant(keys, patient, split, said["modality"].upper(), attributes)
+    stated = bool(said["patient"] or said["participant_id"])
+    return Participant(keys, patient, stated, split, said["modality"].upper(), attributes)
 
 
 def _check_unique(path: Path, participants: Iterable[Participant]) -> None:

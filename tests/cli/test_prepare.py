@@ -148,6 +148,15 @@ def test_a_hospitals_own_table_of_patient_numbers(tmp_path: Path, run: Run) -> N
     assert {(row.split, row.attributes["bmi"]) for row in rows} == {("val", 0.5), ("train", 1.5)}
     assert all(row.patient.startswith("p-") for row in rows)
     assert NUMBER not in done.out + done.err
+    # two series of a patient, one under its own name and one under his number, in two splits
+    make_series(tmp_path / "dicom" / "b", seed=7, number=8, study="0", patient=("Quxwort^Zelda0", f"{NUMBER}0"))
+    series = next(row.source for row in rows if row.split == "val")
+    (tmp_path / "t.tsv").write_text(f"case\tsplit\n{series}\tval\n{NUMBER}0\ttrain\n{NUMBER}1\ttrain\n")
+    clash = run("prepare", "dicom", "-o", "other", "--table", "t.tsv", "--jobs", 1)
+    clash.failed_cleanly(2, "stands in two splits, ")
+    assert NUMBER not in clash.err
+    (tmp_path / "t.tsv").write_text(f"case\tsplit\n{series}\tval\n{NUMBER}0\tval\n{NUMBER}1\ttrain\n")
+    assert prepared(run, "dicom", "-o", "other", "--table", "t.tsv")["patients"] == 2
 
 
 def test_a_bids_dataset_with_its_own_table(tmp_path: Path, run: Run) -> None:

@@ -22,6 +22,7 @@ class Ball:
     change: str = ""
     modality: str = ""
     mask: int = 0
+    radius: float = 0.8
 
     def __call__(self) -> Reading:
         """Draw it."""
@@ -29,7 +30,7 @@ class Ball:
             raise InputError("scan.nii.gz: damaged (bad magic). Get it again.")
         if self.change == "crash":
             raise RuntimeError("patient Doe in a library's words")
-        data = ball(self.shape) + np.random.default_rng(self.seed).normal(0, self.noise, self.shape)
+        data = ball(self.shape, self.radius) + np.random.default_rng(self.seed).normal(0, self.noise, self.shape)
         volume = Volume.from_array(self._changed(data.astype(np.float32)), self.spacing_mm, name="scan")
         if self.change == "flat":
             volume = Volume(volume.data, np.diag([1.0, 0.0, 1.0, 1.0]), name="scan")
@@ -57,10 +58,10 @@ class Ball:
         return data
 
 
-def ball(shape: tuple[int, int, int]) -> np.ndarray:
+def ball(shape: tuple[int, int, int], radius: float = 0.8) -> np.ndarray:
     """A ball with a soft rim in the middle of the grid."""
     x, y, z = np.meshgrid(*[np.linspace(-1, 1, n) for n in shape], indexing="ij")
-    return 10 + 100 / (1 + np.exp((np.sqrt(x**2 + y**2 + z**2) - 0.8) * 12))
+    return 10 + 100 / (1 + np.exp((np.sqrt(x**2 + y**2 + z**2) - radius) * 12))
 
 
 @dataclass

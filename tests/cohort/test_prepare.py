@@ -91,16 +91,25 @@ def test_a_window_is_the_same_for_every_scan_and_clips(tmp_path: Path) -> None:
     np.testing.assert_array_equal(stored, expected)
 
 
+def test_clipping_does_not_hide_the_noise(tmp_path: Path) -> None:
+    # The plateau of 110 lies above the window: stored it is 1 everywhere, and still its noise is 3 of 25.
+    recipe = Recipe(intensity=Window(low=50, high=100))
+    stored, measured = prepare_of(Ball(6, shape=(48, 48, 48), noise=3), tmp_path / "s", recipe)
+    assert (stored == 1).mean() > 0.1
+    assert measured["tau"] == pytest.approx(3 / 25, rel=0.15)
+
+
 def test_the_body_box_and_cropping_to_it(tmp_path: Path) -> None:
     data = np.full((60, 50, 40), -1.0, dtype=np.float32)
     data[20:41, 10:30, 5:35] = 0.5
     data[0, 0, 0] = 1.0  # a speck that is not the body
     assert body_box(data) == ((20, 10, 5), (41, 30, 35))
     recipe = Recipe(crop_to_body=True, crop_margin_mm=3, least_foreground=0.001)
-    big = Ball(3, shape=(40, 40, 40), spacing_mm=(1.5, 1.5, 1.5), noise=0.5)
+    big = Ball(3, shape=(40, 40, 40), spacing_mm=(1.5, 1.5, 1.5), noise=0.5, radius=0.4)
     plain, before = prepare_of(big, tmp_path / "a", Recipe())
     cut, after = prepare_of(big, tmp_path / "b", recipe)
-    first = [max(0, n - 2) for n in before["body_low"]]
+    first = [n - 2 for n in before["body_low"]]
+    assert min(first) > 2
     box = tuple(slice(a, a + n) for a, n in zip(first, cut.shape, strict=True))
     np.testing.assert_array_equal(cut, plain[box])
     moved = np.array(after["affine_ras"]).reshape(4, 4)[:3, 3] - np.array(before["affine_ras"]).reshape(4, 4)[:3, 3]
@@ -274,6 +283,7 @@ def test_half_a_line_in_the_journal_and_a_half_written_scan_do_no_harm(tmp_path:
     done = prepare(cohort(items), tmp_path / "s", Recipe(), seed=1)
     assert done.resumed == 5
     assert done.store.content_hash == whole
+    assert prepare(cohort(items), tmp_path / "s", Recipe()).resumed == 8
     assert not list((tmp_path / "s").glob("scans/*/.*"))
 
 
