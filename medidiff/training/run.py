@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import yaml
 
 from medidiff.cohort import PatchDataModule
 from medidiff.device import pick_device, set_threads
-from medidiff.errors import ConfigError, InputError, Interrupted
+from medidiff.errors import ConfigError, Interrupted, MemoryLimitError
 from medidiff.io import atomic_write_text
 from medidiff.training.budget import Budget
 from medidiff.training.checkpoints import CHECKPOINT, resume_point
@@ -28,6 +30,7 @@ from medidiff.training.plan import make_plan
 from medidiff.training.plan_text import plan_lines
 from medidiff.training.posthoc import Snapshots
 from medidiff.training.ranks import is_first, quiet_others
+from medidiff.training.refuse import ADVICE, check_cohort, check_memory, sigma_data_of
 from medidiff.training.strategy import check_scale
 from medidiff.training.trainer import make_trainer
 from medidiff.training.watch import say
@@ -52,6 +55,7 @@ MAY_CHANGE = (
     "scale.compile",
 )
 """Settings that a resumed run may change; every other difference is refused."""
+_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
 
 
 def run_training(config_path: Path, overrides: list[str], hours: float | None = None, dry_run: bool = False) -> Path:
@@ -115,16 +119,19 @@ def _ready(
     config = load_config(config_path, [*overrides, *([f"hours={hours}"] if hours is not None else [])])
     quiet_others()
     _refuse_other_settings(config)
-    check_scale(config, pick_device("auto"))
+    device = pick_device("auto")
+    check_scale(config, device)
+    check_memory(config, device)
     check_loggers(config.logging)
     set_threads(config.threads)
     lightning.seed_everything(config.seed, verbose=False)
     data = _data_module(config)
     data.setup()
+    check_cohort(config, data)
     resolved = yaml.safe_dump(json.loads(config.model_dump_json()), sort_keys=False)
     normalisation_of(data)  # refuses sources that do not go together, before any training
     config = with_conditions(config, data.slots)
-    return config, resolved, data, DenoiserTraining(config, data.kinds, _sigma_data(data))
+    return config, resolved, data, DenoiserTraining(config, data.kinds, sigma_data_of(data))
 
 
 def _train(config: TrainingConfig, data: PatchDataModule, module: DenoiserTraining, status: RunStatus) -> Path:
@@ -185,7 +192,8 @@ def _fit(
         warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
         warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\)")
         with stop_on_signal(trainer, budget.ask_to_stop):
-            trainer.fit(module, datamodule=data, ckpt_path=str(resume) if resume else None, weights_only=True)
+            with _told_memory():
+                trainer.fit(module, datamodule=data, ckpt_path=str(resume) if resume else None, weights_only=True)
     failure = checkpoints.save(trainer)
     if failure is not None:
         raise failure
@@ -194,19 +202,15 @@ def _fit(
     return trainer.global_step
 
 
-def _sigma_data(data: PatchDataModule) -> float:
-    """Standard deviation of the training patches.
-
-    Raises:
-        InputError: They are constant.
-    """
-    sigma_data = data.sigma_data()
-    if not sigma_data > 1e-6:
-        raise InputError(
-            f"data.sources: every training patch is constant (standard deviation {sigma_data:.2g}). Look at the scans: "
-            "`medidiff info SCAN` shows their range."
-        )
-    return sigma_data
+@contextmanager
+def _told_memory() -> Iterator[None]:
+    """Say what to do where memory runs out."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and not any(t in str(error).lower() for t in _OUT_OF_MEMORY):
+            raise
+        raise MemoryLimitError(f"training: out of memory. {ADVICE} The last checkpoint is kept.") from error
 
 
 def _data_module(config: TrainingConfig) -> PatchDataModule:
