@@ -7,6 +7,7 @@ augmentation, conditions, balanced draws and the position. The step is that conf
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import statistics
@@ -95,15 +96,18 @@ def data_module(store: Store, workers: int, patches: int, batch: int) -> PatchDa
 
 def deliver(store: Store, workers: int, patches: int, batch: int) -> dict[str, Any]:
     """Load patches as fast as they come; the first tenth, in which workers start, is not timed."""
-    times, memory, seen = [], [], 0
+    times, cpu, memory, seen = [], [], [], 0
     for item in data_module(store, workers, patches, batch).train_dataloader():
         seen += len(item["number"])
         times.append(time.perf_counter())
+        cpu.append(time.process_time())
         if len(times) % 10 == 0:
             memory.append((seen, rss_mib()))
     start = len(times) // 10
-    rate = (len(times) - 1 - start) * batch / (times[-1] - times[start])
-    return {"workers": workers, "patches": patches, "patches_per_s": rate, "memory": memory[len(memory) // 10 :]}
+    timed = (len(times) - 1 - start) * batch
+    rate, own_ms = timed / (times[-1] - times[start]), 1e3 * (cpu[-1] - cpu[start]) / timed
+    row = {"workers": workers, "patches": patches, "patches_per_s": rate, "trainer_cpu_ms": own_ms}
+    return row | {"memory": memory[len(memory) // 10 :]}
 
 
 def rss_mib() -> float:
@@ -140,33 +144,25 @@ def growth(memory: list[tuple[int, float]]) -> dict[str, float]:
 
 
 def chunk_sizes(folder: Path, shape: tuple[int, int, int], patches: int) -> list[dict[str, float]]:
-    """Milliseconds a box of 48^3 and of 96^3 takes out of chunks of several sizes, in the page cache and not."""
+    """Median CPU milliseconds of a box of 48^3 and of 96^3 out of chunks of several sizes, and what it reads."""
     rows = []
     for chunk in (32, 48, 64):
         store = write_store(folder / f"chunk{chunk}", 1, shape, chunk)
         case = store_cases(StoreSource(name="ct", url=store.url), "train")[0]
-        shards = [path for path in (folder / f"chunk{chunk}").rglob("*") if path.is_file()]
         row: dict[str, float] = {"chunk": chunk, "mb": case.row.bytes / 1e6}
-        for edge, cold in ((48, False), (96, False), (48, True)):
-            rng, took = np.random.default_rng(0), []
+        for edge in (48, 96):
+            rng, took, voxels = np.random.default_rng(0), [], 0
             for _ in range(patches):
                 low = [int(rng.integers(0, n - edge + 1)) for n in shape]
-                if cold:
-                    forget(shards)
-                start = time.perf_counter()
+                start = time.process_time()
                 case.read((slice(low[0], low[0] + edge), slice(low[1], low[1] + edge), slice(low[2], low[2] + edge)))
-                took.append(time.perf_counter() - start)
-            row[f"ms_{edge}{'_cold' if cold else ''}"] = 1e3 * statistics.median(took)
+                took.append(time.process_time() - start)
+                voxels += math.prod((a + edge - 1) // chunk - a // chunk + 1 for a in low) * chunk**3
+            row[f"ms_{edge}"] = 1e3 * statistics.median(took)
+            row[f"mb_{edge}"] = voxels / patches * row["mb"] / math.prod(shape)
         rows.append(row)
         shutil.rmtree(folder / f"chunk{chunk}")
     return rows
-
-
-def forget(paths: list[Path]) -> None:
-    """Drop files from the page cache."""
-    for path in paths:
-        with open(path, "rb") as file:
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def consumption(store: Store) -> tuple[float, int]:
@@ -178,6 +174,12 @@ def consumption(store: Store) -> tuple[float, int]:
     data = data_module(store, 0, config.optimiser.batch, config.optimiser.batch)
     took = measure_step(with_conditions(config, data.slots), data.kinds, 0.5, torch.get_num_threads())
     return config.optimiser.batch / took.step_s, config.optimiser.batch
+
+
+def _line(row: dict[str, Any]) -> str:
+    more = f"{row['growth_mib']:+.1f} ({row['growth_low_mib']:+.1f} to {row['growth_high_mib']:+.1f})"
+    rate = f"{row['patches_per_s']:.0f} | {row['times']:.0f} | {row['trainer_cpu_ms']:.1f}"
+    return f"| {row['workers']} | {rate} | {row['mean_mib']:.0f}, {row['peak_mib']:.0f} | {more} |"
 
 
 def run(quick: bool) -> dict[str, Any]:
@@ -201,18 +203,15 @@ def run(quick: bool) -> dict[str, Any]:
         f"{volumes} volumes {shape}, written in {wrote:.1f} s each (made and stored); load {os.getloadavg()[0]:.1f}",
         f"training takes {takes:.2f} patches/s ({CONFIG.name}, batch {batch}, {torch.get_num_threads()} threads)",
         "",
-        "| workers | patches/s | times what training takes | memory MiB, peak | growth over the run, MiB (95%) |",
-        "|---|---|---|---|---|",
-        *(
-            f"| {r['workers']} | {r['patches_per_s']:.0f} | {r['times']:.0f} | {r['mean_mib']:.0f}, {r['peak_mib']:.0f}"
-            f" | {r['growth_mib']:+.1f} ({r['growth_low_mib']:+.1f} to {r['growth_high_mib']:+.1f}) |"
-            for r in rows
-        ),
+        "| workers | patches/s | times what training takes | CPU ms a patch (trainer) | MiB, peak | MiB more, 95% |",
+        "|---|---|---|---|---|---|",
+        *map(_line, rows),
         "",
-        "| chunk | MB a volume | ms for 48^3 | ms for 96^3 | ms for 48^3, not in the page cache |",
-        "|---|---|---|---|---|",
+        "| chunk | MB a volume | CPU ms for 48^3, MB read | CPU ms for 96^3, MB read |",
+        "|---|---|---|---|",
         *(
-            f"| {c['chunk']:.0f} | {c['mb']:.0f} | {c['ms_48']:.1f} | {c['ms_96']:.1f} | {c['ms_48_cold']:.1f} |"
+            f"| {c['chunk']:.0f} | {c['mb']:.0f} | {c['ms_48']:.1f}, {c['mb_48']:.1f} "
+            f"| {c['ms_96']:.1f}, {c['mb_96']:.1f} |"
             for c in chunks
         ),
     ]

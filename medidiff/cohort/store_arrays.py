@@ -11,11 +11,11 @@ import numpy as np
 from medidiff.errors import InputError
 
 CHUNK = 48
-"""Edge of a chunk in voxels. Random 48^3 patches of a 512 x 512 x 300 CT with noise, on one core, files in memory
-(`python -m benchmarks.training loader` times the choice): 10.8 ms a patch with 32, 5.8 with 48, 5.2 with 64; 96^3: 32,
-17 and 15 ms. A patch reads 0.7, 1.2 and 1.9 MB, which counts where the store lies on a disk or a network: so 48."""
+"""Edge of a chunk in voxels. What a random 48^3 patch of a 512 x 512 x 300 CT with noise takes of one core, and reads
+(`python -m benchmarks.training loader`): 5.6 ms and 0.7 MB with 32, 4.7 ms and 1.2 MB with 48, 4.7 ms and 1.9 MB with 64;
+96^3: 19, 17 and 12 ms for 2.8, 4.1 and 5.5 MB. Bytes count where the store lies on a disk or a network: so 48."""
 CODEC = ("lz4", 5)
-"""Blosc with bit shuffle. zstd (level 1) is 3% smaller (106 MB for 110, of 157) and 15% slower to read."""
+"""Blosc with bit shuffle, 110 MB of 157. zstd (level 1) takes 106 MB and 15% longer to read."""
 DTYPES = {"image": np.dtype("<f2"), "mask": np.dtype("u1")}
 ArrayName = Literal["image", "mask"]
 
