@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from medidiff.errors import ConfigError
+from medidiff.io import atomic_write_text
+from medidiff.training.ranks import is_first
 from medidiff.training.watch_config import LoggingConfig
 
 _PACKAGES = {"mlflow": "mlflow-skinny", "wandb": "wandb"}
@@ -79,8 +82,11 @@ def _mlflow(how: Any, output: Path, name: str) -> Any:
     known = output / "mlflow_run_id.txt"  # a resumed run goes on in the same place
     run_id = known.read_text(encoding="utf-8").strip() if known.is_file() else None
     uri = how.tracking_uri or f"file:{(output / 'mlruns').resolve()}"
+    if uri.startswith("file:"):  # MLflow 3.17 wants a database unless told; a folder needs no package more
+        os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
     logger = MLFlowLogger(how.experiment, run_name=name, tracking_uri=uri, run_id=run_id)
-    known.write_text(str(logger.run_id), encoding="utf-8")
+    if is_first() and logger.run_id:
+        atomic_write_text(known, str(logger.run_id))
     return logger
 
 

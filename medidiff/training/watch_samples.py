@@ -69,19 +69,22 @@ class Samples(lightning.Callback):
             if ours is not None and theirs is not None:
                 pl_module.log(f"val/gap_{percent:g}pct", ours - theirs)
         now = time.monotonic()
-        if not self.how.distance or self._spent > self.how.most * (now - self._last):
+        if not trainer.is_global_zero or not self.how.distance or self._spent > self.how.most * (now - self._last):
             return
         with trainer.strategy.precision_plugin.forward_context():
             self.samples, reference = draw_samples(
                 pl_module.averaged, _batch(trainer, pl_module, SAMPLES), self.noise, self.from_noise
             )
         if len(reference) >= 4:
-            pl_module.log("val/distance", texture_distance(*(t[:, 0].cpu().numpy() for t in (self.samples, reference))))
+            found = texture_distance(*(t[:, 0].cpu().numpy() for t in (self.samples, reference)))
+            pl_module.log("val/distance", found, rank_zero_only=True)
         self._spent, self._last = time.monotonic() - now, now
 
     @torch.no_grad()
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
         """The picture: noisy, denoised and target middle slices, and the samples under them."""
+        if not trainer.is_global_zero:
+            return
         batch = _batch(trainer, pl_module, self.patches)
         target, sigma = batch["target"], VALIDATION_PERCENT[1] / 100 * RANGE
         noise = torch.randn(target.shape, generator=Generator().manual_seed(0)).to(target)
@@ -89,8 +92,6 @@ class Samples(lightning.Callback):
         with trainer.strategy.precision_plugin.forward_context():
             denoise = pl_module.averaged
             clean = denoise(noisy, torch.tensor(sigma).to(target), None, watched_conditions(batch)).mean
-        if not trainer.is_global_zero:
-            return
         rows = [beside([_slice(image[i]) for image in (noisy, clean, target)]) for i in range(len(target))]
         picture = stack(rows)
         if self.samples is not None:

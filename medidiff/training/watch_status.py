@@ -16,10 +16,10 @@ from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.utilities import rank_zero_only
 
 from medidiff.errors import Interrupted, MedidiffError, OutputError
 from medidiff.io import atomic_write_text
+from medidiff.training.ranks import is_first
 from medidiff.training.watch import say
 from medidiff.training.watch_files import STATUS
 
@@ -60,7 +60,7 @@ class RunStatus:
     def write(self, **changes: Any) -> None:
         """Change some fields and write all; a file that cannot be written is said once and ends nothing."""
         self.fields |= {**changes, "updated": time.time()}
-        if rank_zero_only.rank != 0:  # pyright: ignore[reportFunctionMemberAccess]  set by Lightning
+        if not is_first():
             return
         try:
             atomic_write_text(self.path, json.dumps(_finite(self.fields), indent=1) + "\n")
