@@ -12,8 +12,8 @@ from medidiff.errors import InputError
 
 CHUNK = 48
 """Edge of a chunk in voxels. What a random 48^3 patch of a 512 x 512 x 300 CT with noise takes of one core, and reads
-(`python -m benchmarks.training loader`): 5.6 ms and 0.7 MB with 32, 4.7 ms and 1.2 MB with 48, 4.7 ms and 1.9 MB with 64;
-96^3: 19, 17 and 12 ms for 2.8, 4.1 and 5.5 MB. Bytes count where the store lies on a disk or a network: so 48."""
+(`python -m benchmarks.training loader`): 5.6 ms and 0.7 MB with 32, 4.7 ms and 1.2 MB with 48, 4.7 ms and 1.9 MB with
+64; 96^3: 19, 17 and 12 ms for 2.8, 4.1 and 5.5 MB. Bytes count where a store lies on a disk or a network: so 48."""
 CODEC = ("lz4", 5)
 """Blosc with bit shuffle, 110 MB of 157. zstd (level 1) takes 106 MB and 15% longer to read."""
 DTYPES = {"image": np.dtype("<f2"), "mask": np.dtype("u1")}
