@@ -7,7 +7,7 @@ import statistics
 import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import lightning
@@ -67,8 +67,14 @@ def measure_step(config: TrainingConfig, kinds: tuple[str, ...], sigma_data: flo
         MemoryLimitError: A step does not fit into memory.
         TrainingError: It failed otherwise; the message has its last line.
     """
+    from medidiff.device import pick_device
+    from medidiff.precision import choose_precision
+
+    choice = choose_precision(
+        config.precision, pick_device("auto")
+    )  # here: trying both would count as the step's memory
     request = {
-        "config": config.model_dump(mode="json"),
+        "config": config.model_dump(mode="json") | {"precision": choice.dtype},
         "kinds": kinds,
         "sigma_data": sigma_data,
         "threads": threads,
@@ -88,7 +94,7 @@ def measure_step(config: TrainingConfig, kinds: tuple[str, ...], sigma_data: flo
     if done.returncode:
         last = (done.stderr.strip() or "no message").splitlines()[-1]
         raise TrainingError(f"a trial step failed: {last}")
-    return Measured(**json.loads(done.stdout.splitlines()[-1]))
+    return replace(Measured(**json.loads(done.stdout.splitlines()[-1])), reason=choice.reason)
 
 
 def micro_batch(config: TrainingConfig) -> int:
