@@ -102,7 +102,14 @@ def losses(folder: Path) -> list[float]:
         return [float(row["train/loss"]) for row in csv.DictReader(file) if row.get("train/loss")]
 
 
-HOW = ["optimiser.batch=4", "data.sources.0.volumes=1", "optimiser.steps=8", "log_every=1", "noise.p_coloured=0.5", "validate_every=8"]
+HOW = [
+    "optimiser.batch=4",
+    "data.sources.0.volumes=1",
+    "optimiser.steps=8",
+    "log_every=1",
+    "noise.p_coloured=0.5",
+    "validate_every=8",
+]
 
 
 def test_micro_batches_give_the_loss_of_the_whole_batch(tmp_path: Path, tiny_config: Callable[..., Path]) -> None:
