@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,6 +76,21 @@ def rejection_of(source: str, error: MedidiffError, *names: str) -> Rejection:
     else:
         kind = next((kind for words, kind in _KINDS if words in text), "unreadable")
     return Rejection(source, kind, " ".join(text.split()), exit_code=error.exit_code)
+
+
+def kinds_of(rejections: Sequence[Rejection]) -> str:
+    """How many there are of each kind, for a sentence."""
+    counts = Counter(one.kind for one in rejections)
+    return ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items())) or "none was found"
+
+
+def rejected_table(rejections: Sequence[Rejection]) -> bytes:
+    """Rejections as a tab-separated table."""
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter="\t", lineterminator="\n")
+    writer.writerow(["file", "kind", "reason", "failed"])
+    writer.writerows([one.source, one.kind, one.reason, "yes" if one.failed else "no"] for one in rejections)
+    return text.getvalue().encode()
 
 
 def check_is_scan(volume: Volume) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import secrets
 import shutil
@@ -13,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from medidiff.cohort.checks import Rejection
+from medidiff.cohort.checks import Rejection, kinds_of, rejected_table
+from medidiff.cohort.copies import without_copies
 from medidiff.cohort.journal import Journal, journal_path
 from medidiff.cohort.manifest import CORE, AttributeKind, ScanRow
 from medidiff.cohort.prepare_scan import Item, prepare_scan
@@ -128,10 +127,10 @@ def prepare(
     stored = {"prepare": PREPARATION, **recipe.model_dump(mode="json")}
     _check_same_recipe(url, stored)
     assign((item.patient for item in cohort.items), cohort.splits, Coin(holdout, 0))  # its errors before any work
-    begun = open_files(url).exists(META)
+    files = open_files(url)
+    if not files.exists(META) and not isinstance(files, LocalFiles):
+        journal_path(url).unlink(missing_ok=True)  # it lies elsewhere, and is about a store that was removed since
     store = Store.create(url, stored)
-    if not begun:  # a journal in the user's folder may be about a store that was removed since
-        journal_path(url).unlink(missing_ok=True)
     with Journal(journal_path(url), recipe_hash(stored)) as journal:
         _forget_lost(journal, store)
         coin = _same_coin(journal, store, holdout, seed)
@@ -139,28 +138,39 @@ def prepare(
             _sweep(store)
         items = {item.key: item for item in cohort.items}
         todo = [item for key, item in items.items() if key not in journal.finished]
-        resumed = len(items) - len(todo)
         refused = _work(todo, journal, recipe, store, jobs, len(items), progress)
         found = [(items[key], journal.finished[key]) for key in items if key in journal.finished]
-        chosen, copies, copy_warnings = _without_copies(found)
+        chosen, copies, warnings = without_copies(found)
         for item, measured, differing in chosen:
             if differing:  # copies differ in their masks, and whose was written last is chance
                 journal.add(item.key, {**measured, **_again(item, recipe, store)})
-    rejections = tuple(sorted([*cohort.rejections, *refused, *copies], key=lambda one: (one.source, one.reason)))
-    if not chosen:
-        open_files(url).write(REJECTED, _table(rejections))
-        told = f"no scan can be used: {len(rejections)} refused ({_kinds(rejections)}). See {url}/{REJECTED}."
+    known = [(item, measured) for item, measured, _ in chosen]
+    return _finish(cohort, store, coin, known, [*refused, *copies], warnings, len(items) - len(todo))
+
+
+def _finish(
+    cohort: Cohort,
+    store: Store,
+    coin: Coin,
+    known: Sequence[tuple[Item, dict[str, Any]]],
+    refused: Sequence[Rejection],
+    warnings: Sequence[str],
+    resumed: int,
+) -> Prepared:
+    """Split the patients that are left, and write the list of refusals and the manifest."""
+    rejections = tuple(sorted([*cohort.rejections, *refused], key=lambda one: (one.source, one.reason)))
+    open_files(store.url).write(REJECTED, rejected_table(rejections))
+    if not known:
+        told = f"no scan can be used: {len(rejections)} refused ({kinds_of(rejections)}). See {store.url}/{REJECTED}."
         raise NothingUsable(told, rejections)
-    assignment = assign((item.patient for item, _, _ in chosen), cohort.splits, coin, alone=True)
-    measured = {values["scan_id"]: values for _, values, _ in chosen}
-    rows = sorted(
-        (_row(item, values, assignment.split_of[item.patient]) for item, values, _ in chosen), key=lambda r: r.scan_id
-    )
-    cautions = (*copy_warnings, *_scan_warnings(measured.values()))
-    warnings = (*assignment.warnings, *cautions, *cohort.warnings)
-    open_files(url).write(REJECTED, _table(rejections))
+    assignment = assign((item.patient for item, _ in known), cohort.splits, coin, alone=True)
+    rows = [_row(item, values, assignment.split_of[item.patient]) for item, values in known]
+    rows.sort(key=lambda row: row.scan_id)
+    measured = {values["scan_id"]: values for _, values in known}
+    cautions = (*warnings, *_scan_warnings(measured.values()))
+    told = (*assignment.warnings, *cautions, *cohort.warnings)
     store.write_manifest(rows, cohort.kinds, assignment.record)
-    return Prepared(store, tuple(rows), measured, rejections, assignment, warnings, cautions, resumed, cohort.licence)
+    return Prepared(store, tuple(rows), measured, rejections, assignment, told, cautions, resumed, cohort.licence)
 
 
 def _check_same_recipe(url: str | Path, recipe: dict[str, Any]) -> None:
@@ -182,7 +192,8 @@ def _check_same_recipe(url: str | Path, recipe: dict[str, Any]) -> None:
 def _same_coin(journal: Journal, store: Store, holdout: Holdout, seed: int | None) -> Coin:
     """The coin that the store was begun with; a new one is noted before anything else."""
     known = journal.notes.get("coin") or store.meta.get("coin") or {}
-    if known.get("seed") is not None:
+    needless = store.meta.get("complete") and store.meta["coin"].get("seed") is None  # the table said it all
+    if known.get("seed") is not None and not needless:
         wanted = {"holdout": holdout, "seed": known["seed"] if seed is None else seed}
         changed = difference({key: known[key] for key in wanted}, wanted)
         if changed:
@@ -229,40 +240,6 @@ def _work(
     return refused
 
 
-def _without_copies(
-    found: Sequence[tuple[Item, dict[str, Any]]],
-) -> tuple[list[tuple[Item, dict[str, Any], bool]], list[Rejection], list[str]]:
-    """The scans without copies of one another, whatever order they come in; the copies; what to warn of.
-
-    The first by its path stays. True where what lies under its scan_id may be a copy's.
-    """
-    groups: dict[str, list[tuple[Item, dict[str, Any]]]] = {}
-    for item, measured in found:
-        groups.setdefault(measured["voxels"], []).append((item, measured))
-    chosen, copies, persons = [], [], 0
-    for group in groups.values():
-        group.sort(key=lambda one: (one[0].source, one[0].patient, one[1]["content_hash"]))
-        item, measured = group[0]
-        same = [other["content_hash"] for _, other in group if other["scan_id"] == measured["scan_id"]]
-        chosen.append((item, measured, len(set(same)) > 1))
-        persons += len({one.patient for one, _ in group}) > 1
-        for copy, _ in group[1:]:
-            if copy.patient == item.patient:
-                reason = f"the same voxels as {item.source}, of the same patient"
-                copies.append(Rejection(copy.source, "duplicate", reason, failed=False))
-            else:
-                reason = f"the same voxels as {item.source}, WHICH IS SAID TO BE OF ANOTHER PATIENT"
-                copies.append(Rejection(copy.source, "duplicate of another patient", reason))
-    if not persons:
-        return chosen, copies, []
-    what = "1 scan is" if persons == 1 else f"{persons} scans are"
-    warning = (
-        f"{what} said to be of TWO PATIENTS (see rejected.tsv). If they are one person, scans of that person may stand "
-        "in train and in holdout, and no figure from this store can be trusted. Correct the table, and prepare again."
-    )
-    return chosen, copies, [warning]
-
-
 def _again(item: Item, recipe: Recipe, store: Store) -> dict[str, Any]:
     outcome = prepare_scan(item, recipe, store)
     if isinstance(outcome, Rejection):
@@ -281,19 +258,6 @@ def _scan_warnings(measured: Any) -> list[str]:
     """What was noticed of single scans, each once with how many it holds for."""
     counts = Counter(text for values in measured for text in values["warnings"])
     return [f"{count} of {len(measured)} scans: {text}." for text, count in sorted(counts.items())]
-
-
-def _kinds(rejections: Sequence[Rejection]) -> str:
-    counts = Counter(one.kind for one in rejections)
-    return ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items())) or "none was found"
-
-
-def _table(rejections: Sequence[Rejection]) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text, delimiter="\t", lineterminator="\n")
-    writer.writerow(["file", "kind", "reason", "failed"])
-    writer.writerows([one.source, one.kind, one.reason, "yes" if one.failed else "no"] for one in rejections)
-    return text.getvalue().encode()
 
 
 def _forget_lost(journal: Journal, store: Store) -> None:

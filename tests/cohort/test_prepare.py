@@ -252,6 +252,19 @@ def test_another_seed_recipe_or_holdout_is_refused_with_what_differs(tmp_path: P
     assert manifest_of(tmp_path / "s") == before
 
 
+def test_a_coin_that_decided_nothing_may_change(tmp_path: Path) -> None:
+    items = several(6)
+    said = {f"patient-{k}": "train" for k in range(3)}
+    whole = replace(cohort(items), splits=said)
+    prepare(whole, tmp_path / "s", Recipe())
+    done = prepare(whole, tmp_path / "s", Recipe(), seed=9, holdout="none")
+    assert done.assignment.record["seed"] is None
+    done = prepare(cohort(items), tmp_path / "s", Recipe(), seed=9, holdout="none")  # now it is needed
+    assert done.assignment.record["seed"] == 9
+    with pytest.raises(UsageError, match="seed: 9 -> 8"):
+        prepare(cohort(items), tmp_path / "s", Recipe(), seed=8, holdout="none")
+
+
 def test_a_seed_that_was_drawn_is_kept_by_a_run_that_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     items = several(10)
     real = preparation.prepare_all
