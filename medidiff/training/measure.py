@@ -17,8 +17,9 @@ from torch import Tensor
 from medidiff.errors import MemoryLimitError, TrainingError
 from medidiff.training.config import TrainingConfig
 
-WARM, TIMED = 2, 3
-"""Steps that are not counted (allocation, compilation) and steps that are."""
+WARM, TIMED = 2, 4
+"""Steps that are not counted (allocation, compilation) and steps that are: by turns with one noise level and with a
+map, which takes more time and memory."""
 _LIMIT_S = 900
 _MEMORY_CODES = (-9, 137, 5)
 
@@ -28,7 +29,7 @@ class Measured:
     """What the steps took.
 
     Attributes:
-        step_s: Median of one micro-batch, forward, backward and update.
+        step_s: One micro-batch, forward, backward and update; mean over constant levels and maps as the run has them.
         cpu_s: Processor time of it over all threads; far below `step_s` on a machine that others use too.
         forward_s: One patch through the network as validation does it.
         peak_rss_gib: Largest memory of the process, without scans.
@@ -131,6 +132,16 @@ class _Clock(lightning.Callback):
         self.cpu: list[float] = []
         self._last = time.perf_counter(), time.process_time()
 
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        """Constant levels and maps by turns."""
+        pl_module.maps = replace(pl_module.maps, p_constant=float(batch_idx % 2 == 0))
+
+    @staticmethod
+    def mean(values: list[float], p_constant: float) -> float:
+        """Of the counted steps, weighted as the run has constant levels."""
+        constant, maps = (statistics.median(values[WARM + i :: 2]) for i in range(2))
+        return p_constant * constant + (1 - p_constant) * maps
+
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Time between ends; on a GPU the work is waited for."""
         if torch.cuda.is_available():
@@ -185,8 +196,8 @@ def _main() -> None:
     cuda = torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else None
     optimisers: Any = [optimiser.state_dict() for optimiser in trainer.optimizers]
     measured = Measured(
-        step_s=statistics.median(clock.times[WARM:]),
-        cpu_s=statistics.median(clock.cpu[WARM:]),
+        step_s=clock.mean(clock.times, config.noise.p_constant),
+        cpu_s=clock.mean(clock.cpu, config.noise.p_constant),
         forward_s=_forward_s(module.to(device), trainer, random_batch(config, kinds, 1)),
         peak_rss_gib=peak,
         peak_cuda_gib=cuda,

@@ -138,6 +138,13 @@ def test_how_trial_steps_fail(
         measure_step(config(tmp_path), ("procedural",), 0.5, 1)
 
 
+def test_maps_count_as_often_as_the_run_has_them() -> None:
+    """Steps by turns: constant levels 1 s, maps 3 s; the first two are not counted."""
+    times = [90.0, 90.0, 1.0, 3.0, 1.0, 3.0]
+    assert measure._Clock.mean(times, 0.75) == pytest.approx(0.75 * 1 + 0.25 * 3)
+    assert measure._Clock.mean(times, 0.0) == 3
+
+
 def test_a_trial_batch_is_what_the_loader_gives(tmp_path: Path) -> None:
     slots = {"categorical": {"kind": {"values": ["a"]}, "sex": {"values": ["f", "m"]}},
              "continuous": {"age": {"low": 0, "high": 100, "unit": "years"}}}  # fmt: skip
