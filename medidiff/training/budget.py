@@ -67,7 +67,8 @@ class Budget(lightning.Callback):
         self.schedule = Schedule(None if folder is None else folder / SCHEDULE, steps, hours, fresh, write=is_first())
         self.seconds = 0.0
         self.save_now = self.interrupted = False
-        self._asked = self._said = False
+        self._asked = False
+        self._said = 0
         self._started = self._saved = time.monotonic()
         self._step = self._validating = -1.0
         self._validation = self._paused = 0.0
@@ -130,7 +131,7 @@ class Budget(lightning.Callback):
             self._saved = time.monotonic()
         if stop or self.progress(step) >= 1.0:
             trainer.should_stop = True
-        elif not self._said and self._timed() >= min(CALIBRATE_STEPS, self.steps // 4 + 1):
+        elif self._worth_saying(step):
             self._say_plan(step)
 
     def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
@@ -181,11 +182,18 @@ class Budget(lightning.Callback):
         if not first and not misses(last, step, seconds, step_s, limit, self.steps):
             return 0, ""
         steps = plan(step, seconds, step_s, limit, self.steps)
-        self._said = False
         return max(steps, step), "calibrated" if first else f"{step_s:.3g} s a step"
 
+    def _worth_saying(self, step: int) -> bool:
+        """The plan is said once speed is known, and again when its steps change by more than a tenth."""
+        if self.hours is not None:
+            known = self.schedule.last.why not in (CONFIGURED, LIMIT_CHANGED)
+        else:
+            known = self._timed() >= min(CALIBRATE_STEPS, self.steps // 4 + 1)
+        return known and abs(self.total_steps(step) - self._said) > 0.1 * self._said
+
     def _say_plan(self, step: int) -> None:
-        self._said = True
+        self._said = self.total_steps(step)
         steps, left = self.total_steps(step), (self.total_steps(step) - step) * self.step_seconds()
         end = time.strftime("%a %H:%M", time.localtime(time.time() + left))
         limit = f" of {self.hours:g} h" if self.hours else ""

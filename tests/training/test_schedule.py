@@ -130,6 +130,22 @@ def test_it_stops_on_time_whatever_the_machine_does(monkeypatch: pytest.MonkeyPa
     assert len(budget.schedule.decisions) < 60
 
 
+def test_the_plan_is_said_once_and_when_it_changes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = Clock(monkeypatch)
+    budget = Budget(10**6, hours=10.0, batch=4)
+    budget.begin()
+    simulate(budget, clock, lambda step: 2.0 if step < 9000 else 3.0)
+    first, second = (line for line in capsys.readouterr().err.splitlines() if line.startswith("plan:"))
+    assert first.startswith("plan: 18000 steps, 72000 patches, 10 h of 10 h, ends ")
+    assert int(second.split()[1]) == pytest.approx(15000, rel=0.02)
+    budget = Budget(100, hours=None, batch=4)
+    budget.begin()
+    simulate(budget, clock, lambda step: 36.0)
+    assert capsys.readouterr().err.count("plan: 100 steps, 400 patches, 1 h, ends ") == 1
+
+
 def test_a_killed_run_passes_the_same_progress(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Killed at step 700 after a checkpoint at 500, resumed on a slower machine: until 700 nothing may differ."""
     clock = Clock(monkeypatch)
