@@ -1,12 +1,14 @@
 """Sources: the patient split, own noise, procedural volumes kept between runs."""
 
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 
+from medidiff.cohort.cases import Case
 from medidiff.cohort.own_noise import own_noise_level
-from medidiff.cohort.sources import FolderSource, ProceduralSource, block_mean, load_source, read_split
+from medidiff.cohort.sources import AnySource, FolderSource, ProceduralSource, block_mean, load_source, read_split
 from medidiff.errors import ConfigError, InputError
 from medidiff.io import write_nifti
 from medidiff.volume import Volume
@@ -19,6 +21,11 @@ def _write_scans(root: Path, rows: list[tuple[str, str, str]]) -> None:
     for number, (case, _, _) in enumerate(rows):
         data = np.random.default_rng(number).normal(100 + number, 20, (20, 20, 20)).astype(np.float32)
         write_nifti(Volume.from_array(data, (1, 1, 2)), root / "images" / f"{case}.nii.gz")
+
+
+def _cases(source: AnySource, root: Path, cache: Path, split: str) -> list[Case]:
+    """Cases that are in memory."""
+    return cast(list[Case], load_source(source, root, cache, split))
 
 
 SOURCE = FolderSource(name="set", files="images/{case}.nii.gz", table="participants.tsv")
@@ -68,8 +75,8 @@ def test_missing_scan_is_named(tmp_path: Path) -> None:
 
 def test_downsampling_scales_spacing_and_own_noise(tmp_path: Path) -> None:
     _write_scans(tmp_path, [("a", "p1", "train")])
-    plain = load_source(SOURCE, tmp_path, tmp_path, "train")[0]
-    coarse = load_source(SOURCE.model_copy(update={"downsample": (2, 2, 1)}), tmp_path, tmp_path, "train")[0]
+    plain = _cases(SOURCE, tmp_path, tmp_path, "train")[0]
+    coarse = _cases(SOURCE.model_copy(update={"downsample": (2, 2, 1)}), tmp_path, tmp_path, "train")[0]
     assert plain.data.shape == (20, 20, 20)
     assert coarse.data.shape == (10, 10, 20)
     assert coarse.spacing_mm == (2, 2, 2)
@@ -86,7 +93,7 @@ def test_block_mean_is_the_mean() -> None:
 @pytest.mark.parametrize("tau", [0.02, 0.1])
 def test_own_noise_of_a_noisy_phantom(tau: float, tmp_path: Path) -> None:
     source = ProceduralSource(generator="head", volumes=1, size=96, seed=5)
-    clean = load_source(source, tmp_path, tmp_path, "train")[0].data.astype(np.float32)
+    clean = _cases(source, tmp_path, tmp_path, "train")[0].data.astype(np.float32)
     noisy = clean + tau * np.random.default_rng(0).standard_normal(clean.shape).astype(np.float32)
     # sampling: a MAD over 216 coefficients is 8% uncertain, the quietest tenth lies about 10% low. Anatomy: the folded
     # cortex of this head reaches every block, so a low level is overstated (measured: 34% at 0.02, 3% at 0.1).
@@ -96,12 +103,12 @@ def test_own_noise_of_a_noisy_phantom(tau: float, tmp_path: Path) -> None:
 
 def test_procedural_volumes_are_kept_and_val_has_other_seeds(tmp_path: Path) -> None:
     source = ProceduralSource(volumes=2, size=16, seed=3)
-    first = load_source(source, tmp_path, tmp_path, "train")
+    first = _cases(source, tmp_path, tmp_path, "train")
     files = sorted(tmp_path.rglob("*.npy"))
-    again = load_source(source, tmp_path, tmp_path, "train")
+    again = _cases(source, tmp_path, tmp_path, "train")
     assert len(files) == 2
     assert all(np.array_equal(a.data, b.data) for a, b in zip(first, again, strict=True))
-    val = load_source(source, tmp_path, tmp_path, "val")
+    val = _cases(source, tmp_path, tmp_path, "val")
     assert not any(np.array_equal(a.data, b.data) for a in first for b in val)
 
 
