@@ -112,6 +112,7 @@ def linearity(root: Path, sizes: tuple[int, ...]) -> dict[str, Any]:
 def queries(store: Path) -> dict[str, float]:
     """Seconds of opening a store, of asking its manifest which scans, and of a Python object for every scan."""
     import pyarrow.compute as pc
+    import pyarrow.parquet  # noqa: F401  not what is timed
 
     from medidiff.cohort.manifest import select
     from medidiff.cohort.store import Store
