@@ -20,7 +20,7 @@ ON_TIME = 0.05
 """A run may end this share of its time early or late."""
 
 
-def run(quick: bool = False, hours: float = 0.25, methods: tuple[str, ...] = ("full", "lora")) -> dict[str, Any]:
+def run(quick: bool = False, hours: float = 0.1, methods: tuple[str, ...] = ("full", "lora")) -> dict[str, Any]:
     """Train both ways for `hours` each."""
     hours = 0.01 if quick else hours
     if not (DATA / "hippocampus").is_dir():
