@@ -20,6 +20,7 @@ from medidiff.prior import Denoiser, Prior
 from medidiff.training.config import TrainingConfig
 from medidiff.training.watch import say
 
+COMPARISON = "comparison.json"
 PERCENT = (3.0, 9.0, 15.0)
 """Noise added, percent of the intensity range."""
 RANGE = 2.0
@@ -47,7 +48,7 @@ def compare_with_start(config: TrainingConfig, data: PatchDataModule, path: Path
     comparison = compare(new, old, real, config.data.patch, config.seed)
     names = f"{new.card.name} version {new.card.version}", f"{old.card.name} version {old.card.version}"
     of = {"new": new.content_hash, "old": old.content_hash}
-    atomic_write_text(config.output / "comparison.json", json.dumps({**comparison, **of}, indent=1) + "\n")
+    atomic_write_text(config.output / COMPARISON, json.dumps({**comparison, **of}, indent=1) + "\n")
     say(told(comparison, *names))
 
 

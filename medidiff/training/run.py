@@ -21,7 +21,7 @@ from medidiff.training.checkpoints import CHECKPOINT, resume_point
 from medidiff.training.choose import choose_average
 from medidiff.training.config import TrainingConfig, load_config, with_conditions
 from medidiff.training.export import export_prior
-from medidiff.training.heldout import compare_with_start
+from medidiff.training.heldout import COMPARISON, compare_with_start
 from medidiff.training.interrupt import stop_on_signal
 from medidiff.training.loggers import check_loggers
 from medidiff.training.module import DenoiserTraining
@@ -156,6 +156,8 @@ def _train(config: TrainingConfig, data: PatchDataModule, module: DenoiserTraini
     if found and budget.progress(data.first_step) >= 1:
         if prior.is_file():
             say(f"{config.name}: has finished; {prior} is kept")
+            if is_first() and not (config.output / COMPARISON).is_file():  # killed before it could be made
+                compare_with_start(config, data, prior)
             return prior
         module.load_state_dict(found[1]["state_dict"])
         module.on_load_checkpoint(found[1])

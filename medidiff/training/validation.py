@@ -9,12 +9,15 @@ import torch
 from torch import Tensor
 
 from medidiff.diffusion.colour import colour, correlations, gaussian_power
+from medidiff.diffusion.losses import clean_squared_error, corrupt
 from medidiff.nets.embedding import NOISE_CORRELATION
 
 VALIDATION_PERCENT = (3.0, 9.0, 15.0)
 """Noise levels of the validation, percent of the intensity range."""
 COLOURED_VALIDATION = (9.0, (0.8, 0.8, 0.0))
 """Level (one of `VALIDATION_PERCENT`) and kernel widths in voxels of the validation under coloured noise."""
+_FLOOR = 0.01
+"""An estimated error below this share of the added noise's variance counts as it: the estimate may be negative."""
 RANGE = 2.0
 """Intensity range of a normalised scan, the peak of every PSNR here."""
 
@@ -34,8 +37,8 @@ def validation_figures(
         split: Beginning of the figures' names; `val` adds the figures under coloured noise.
 
     Returns:
-        `{split}/psnr_{percent}pct` against the scan as it is, and `{split}/psnr_less_own_noise_{percent}pct`, where the
-        own noise variance tau^2 of the scan is taken off the error.
+        `{split}/psnr_{percent}pct` against the scan as it is, and `{split}/psnr_less_own_noise_{percent}pct`, of the
+        mean error against the clean scan, estimated without bias (`clean_squared_error`).
     """
     target, tau = batch["target"], batch["tau"]
     noise = torch.randn(target.shape, generator=torch.Generator().manual_seed(number)).to(target)
@@ -47,8 +50,9 @@ def validation_figures(
         figures[f"{split}/psnr_{percent:g}pct"] = _psnr(mse)
         if split == "val" and percent == COLOURED_VALIDATION[0]:
             figures |= _coloured(denoise, target, noise, sigma, batch["spacing_mm"])
-        excess = (mse - tau.flatten() ** 2).clamp_min(1e-8)
-        figures[f"{split}/psnr_less_own_noise_{percent:g}pct"] = _psnr(excess)
+        pair = corrupt(target, tau, (sigma**2 + tau**2).sqrt(), noise)  # the same y, and how it splits
+        clean = clean_squared_error(mean, pair, target, tau).mean().clamp_min(_FLOOR * sigma**2)
+        figures[f"{split}/psnr_less_own_noise_{percent:g}pct"] = _psnr(clean)
     return figures
 
 
