@@ -44,6 +44,29 @@ def own_noise_level(data: np.ndarray, block: int = 6, percentile: float = 10.0, 
     return float(np.percentile(levels, percentile))
 
 
+def measured_own_noise(data: np.ndarray) -> float:
+    """`own_noise_level` with the largest blocks, of 6 to 3 coefficients, that fit into the foreground.
+
+    In small crops no block of the usual size lies in the foreground whole: in 10 of the first 40 hippocampus crops.
+
+    Args:
+        data: Normalised scan (x, y, z).
+
+    Returns:
+        Standard deviation in normalised units; 0 where not even the smallest block fits.
+    """
+    for block in range(min(6, *(n // 2 for n in data.shape)), 2, -1):
+        level = own_noise_level(data, block=block)
+        if level > 0:
+            return level * _low_by(6) / _low_by(block)
+    return 0.0
+
+
+def _low_by(block: int) -> float:
+    """What the quietest tenth of blocks says of white noise of level 1: a MAD scatters by 1.17/sqrt(coefficients)."""
+    return 1 - 1.28 * 1.17 / block**1.5
+
+
 def _halves(a: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
     moved = np.moveaxis(a, axis, 0)
     return np.moveaxis(moved[0::2], 0, axis), np.moveaxis(moved[1::2], 0, axis)

@@ -40,6 +40,7 @@ class Participant:
         split: train, val or holdout; "" where the table does not say.
         modality: Where the table says it, "" else.
         attributes: Numbers and texts by column, None where missing.
+        case: What the column `case` says; "" where there is none.
     """
 
     keys: tuple[str, ...]
@@ -48,6 +49,7 @@ class Participant:
     split: str = ""
     modality: str = ""
     attributes: dict[str, float | str | None] = field(default_factory=dict)
+    case: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,23 @@ class Participants:
         object.__setattr__(self, "_by_key", by_key)
 
     def find(self, names: Iterable[str]) -> Participant | None:
-        """The row of a scan that may go by several names, the surest first; None where no name is in the table."""
-        return next((self._by_key[name] for name in names if name in self._by_key), None)
+        """The row of a scan that may go by several names, the surest first; None where no name is in the table.
+
+        Raises:
+            ConfigError: Its names belong to two patients (the file 2 in the folder 1), and no `case` is its path.
+        """
+        path, *more = names
+        rows = [(name, self._by_key[name]) for name in (path, *more) if name in self._by_key]
+        if not rows:
+            return None
+        first, row = rows[0]
+        others = [other for name, other in rows if not first.startswith(name) and other.patient != row.patient]
+        if others and row.case != path:
+            raise ConfigError(
+                f"--table {self.path}: a scan could belong to two of its patients, by the names of its file and of its "
+                "folders. Give the table a column `case` with each scan's path below SRC without its ending."
+            )
+        return row
 
     def splits(self) -> dict[str, str]:
         """The split of every patient for whom the table says one."""
@@ -157,7 +174,7 @@ def _participant(
         attributes[column] = None if not value else _number(value) if kind == "continuous" else value
     patient = said["patient"] or said["participant_id"] or said["case"]
     stated = bool(said["patient"] or said["participant_id"])
-    return Participant(keys, patient, stated, split, said["modality"].upper(), attributes)
+    return Participant(keys, patient, stated, split, said["modality"].upper(), attributes, said["case"])
 
 
 def _check_unique(path: Path, participants: Iterable[Participant]) -> None:

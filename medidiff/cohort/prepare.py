@@ -144,6 +144,7 @@ def prepare(
         for item, measured, differing in chosen:
             if differing:  # copies differ in their masks, and whose was written last is chance
                 journal.add(item.key, {**measured, **_again(item, recipe, store)})
+        warnings += _left_behind(journal, {measured["scan_id"] for _, measured in found})
     known = [(item, measured) for item, measured, _ in chosen]
     return _finish(cohort, store, coin, known, [*refused, *copies], warnings, len(items) - len(todo))
 
@@ -167,6 +168,8 @@ def _finish(
     rows = [_row(item, values, assignment.split_of[item.patient]) for item, values in known]
     rows.sort(key=lambda row: row.scan_id)
     measured = {values["scan_id"]: values for _, values in known}
+    if cohort.licence != "not stated":
+        store.meta["licence"] = cohort.licence  # the prior's card says it
     cautions = (*warnings, *_scan_warnings(measured.values()))
     told = (*assignment.warnings, *cautions, *cohort.warnings)
     store.write_manifest(rows, cohort.kinds, assignment.record)
@@ -258,6 +261,17 @@ def _scan_warnings(measured: Any) -> list[str]:
     """What was noticed of single scans, each once with how many it holds for."""
     counts = Counter(text for values in measured for text in values["warnings"])
     return [f"{count} of {len(measured)} scans: {text}." for text, count in sorted(counts.items())]
+
+
+def _left_behind(journal: Journal, here: set[str]) -> list[str]:
+    """A warning where scans of a run before this one are not among those given now."""
+    gone = len({values["scan_id"] for values in journal.finished.values()} - here)
+    if not gone:
+        return []
+    return [
+        f"{gone} prepared before {'is' if gone == 1 else 'are'} not among the scans given now, and so no longer in the "
+        "store: a store holds what one command names. To add scans, give every SRC again."
+    ]
 
 
 def _forget_lost(journal: Journal, store: Store) -> None:

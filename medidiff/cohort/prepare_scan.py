@@ -19,7 +19,7 @@ from medidiff.cohort.checks import (
     check_values,
     rejection_of,
 )
-from medidiff.cohort.own_noise import own_noise_level
+from medidiff.cohort.own_noise import measured_own_noise
 from medidiff.cohort.recipe import Recipe, Window
 from medidiff.cohort.resample import plan_resampling, to_ras
 from medidiff.cohort.sources import block_mean
@@ -185,11 +185,7 @@ def _normalise(
 def _tau(normalised: np.ndarray, recipe: Recipe) -> tuple[float, list[str]]:
     if recipe.tau != "measured":
         return float(recipe.tau), []
-    tau = 0.0
-    for block in range(min(6, *(n // 2 for n in normalised.shape)), 2, -1):
-        tau = own_noise_level(normalised, block=block)
-        if tau > 0:  # in small crops no block of the usual size lies in the foreground whole
-            break
+    tau = measured_own_noise(normalised)
     check_noise(tau, recipe)
     return tau, [] if tau > 0 else ["own noise level 0: it could not be measured, and the scan is taken to be clean"]
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from medidiff.cohort.body import averaged
 from medidiff.cohort.cases import AnyCase, Case, Triple
-from medidiff.cohort.own_noise import own_noise_level
+from medidiff.cohort.own_noise import measured_own_noise
 from medidiff.cohort.store_source import StoreSource, store_cases
 from medidiff.errors import ConfigError, InputError
 from medidiff.intensity import Normalisation
@@ -143,7 +143,7 @@ def _folder_case(source: FolderSource, name: str, patient: str, path: Path) -> C
     normalisation = Normalisation.fit(data)
     data = normalisation.forward(data)
     if source.tau == "measured":  # on the full grid, where anatomy is smoothest; the mean over a block divides it
-        tau = own_noise_level(normalisation.forward(full)) / float(np.sqrt(np.prod(source.downsample)))
+        tau = measured_own_noise(normalisation.forward(full)) / float(np.sqrt(np.prod(source.downsample)))
     else:
         tau = float(source.tau)
     (sx, sy, sz), (fx, fy, fz) = volume.spacing_mm, source.downsample

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from medidiff.cohort.cases import Case
-from medidiff.cohort.own_noise import own_noise_level
+from medidiff.cohort.own_noise import measured_own_noise, own_noise_level
 from medidiff.cohort.sources import AnySource, FolderSource, ProceduralSource, block_mean, load_source, read_split
 from medidiff.errors import ConfigError, InputError
 from medidiff.io import write_nifti
@@ -74,14 +74,17 @@ def test_missing_scan_is_named(tmp_path: Path) -> None:
 
 
 def test_downsampling_scales_spacing_and_own_noise(tmp_path: Path) -> None:
+    """A ramp from 0 to 1000 with noise of 20: 0.04 of what -1 to 1 spans, and half of that in means over 4 voxels."""
     _write_scans(tmp_path, [("a", "p1", "train")])
+    ramp = np.linspace(0, 1000, 48)[:, None, None] + 20 * np.random.default_rng(0).standard_normal((48, 48, 48))
+    write_nifti(Volume.from_array(ramp.astype(np.float32), (1, 1, 2)), tmp_path / "images" / "a.nii.gz")
     plain = _cases(SOURCE, tmp_path, tmp_path, "train")[0]
     coarse = _cases(SOURCE.model_copy(update={"downsample": (2, 2, 1)}), tmp_path, tmp_path, "train")[0]
-    assert plain.data.shape == (20, 20, 20)
-    assert coarse.data.shape == (10, 10, 20)
+    assert plain.data.shape == (48, 48, 48)
+    assert coarse.data.shape == (24, 24, 48)
     assert coarse.spacing_mm == (2, 2, 2)
-    # pure noise: its mean over 4 voxels is half as strong, and so is the scale it is normalised with
-    assert coarse.tau == pytest.approx(plain.tau, rel=0.1)
+    assert plain.tau == pytest.approx(0.04, rel=0.15)
+    assert coarse.tau == pytest.approx(plain.tau / 2, rel=0.05)
 
 
 def test_block_mean_is_the_mean() -> None:
@@ -119,3 +122,13 @@ def test_the_shared_sets_load_and_no_patient_is_shared(shared_data: Path) -> Non
         assert splits[0]
         assert not splits[0] & splits[2]
         assert not splits[1] & splits[2]
+
+
+def test_small_crops_have_their_noise_measured_too() -> None:
+    """Foreground too thin for the usual blocks: the level comes from smaller ones, and is not taken for 0."""
+    rng = np.random.default_rng(0)
+    scan = np.full((36, 50, 34), -1.0)
+    scan[4:32, 8:40, 10:19] = 0.3  # nine voxels thick
+    noisy = scan + np.where(scan > -1, 0.05 * rng.standard_normal(scan.shape), 0)
+    assert own_noise_level(noisy) == 0
+    assert measured_own_noise(noisy) == pytest.approx(0.05, rel=0.25)
