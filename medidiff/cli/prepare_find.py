@@ -42,6 +42,11 @@ class Scan:
     patient: str = ""
     own_names: frozenset[str] = field(default=frozenset(), repr=False)
 
+    @property
+    def place(self) -> tuple[Path, str]:
+        """What tells it from all others: two SRC may hold files of the same path."""
+        return self.folder, self.path
+
     def key(self, *more: Path | None) -> str:
         """Changes when the scan's files, or `more`, change in place, size or time."""
         told = [self.path, str(self.source.name)]

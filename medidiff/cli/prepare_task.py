@@ -17,6 +17,8 @@ from medidiff.cohort.prepare_scan import Item, Reading
 from medidiff.errors import ConfigError, InputError, UsageError
 from medidiff.io.nifti_header import nifti_suffix
 
+_Place = tuple[Path, str]
+_Rows = Mapping[_Place, Participant | None]
 _OF_HEADERS: dict[str, AttributeKind] = {"age": "continuous", "sex": "categorical"}
 
 
@@ -63,16 +65,16 @@ def make_cohort(found: FoundScans, table: Participants | None, masks: str | None
     Raises:
         UsageError: Nobody says whose the scans are, or the pattern fits no file.
         InputError: No scan belongs to a row of the table.
-        ConfigError: The table puts one DICOM patient into two splits.
+        ConfigError: The table puts one DICOM patient into two splits, or a scan's names are those of two patients.
     """
-    rows = {scan.path: table.find(scan.names) if table is not None else None for scan in found.scans}
+    rows = {scan.place: _row(scan, table) for scan in found.scans}
     if table is not None:
         _check_some_match(found, table, rows)
     mask_of, warnings = _masks(found, rows, masks)
     maps = {path.resolve() for path in mask_of.values()}
     items, rejections, splits = [], list(found.rejections), dict[str, str]()
     for scan in found.scans:
-        row = rows[scan.path]
+        row = rows[scan.place]
         if maps and scan.source.files[0].resolve() in maps:
             continue
         patient = _patient(scan, row)
@@ -83,13 +85,20 @@ def make_cohort(found: FoundScans, table: Participants | None, masks: str | None
             reason = "nobody says whose it is: neither its header nor a table"
             rejections.append(Rejection(scan.path, "unknown patient", reason))
         else:
-            items.append(_item(scan, row, patient, mask_of.get(scan.path)))
+            items.append(_item(scan, row, patient, mask_of.get(scan.place)))
             _note_split(splits, patient, row, table)
     if not items and not rejections:
         raise UsageError("--masks: every file that was found is a label map by this pattern. Give the scans too.")
     said = _told(found, table, rows, rejections)
     kinds = dict(table.kinds) if table is not None else _OF_HEADERS if found.dicom else {}
     return Cohort(tuple(items), splits, kinds, tuple(rejections), (*said, *warnings), licence)
+
+
+def _row(scan: Scan, table: Participants | None) -> Participant | None:
+    try:
+        return table.find(scan.names) if table is not None else None
+    except ConfigError as error:
+        raise ConfigError(f"{scan.path}: {error}") from error
 
 
 def _item(scan: Scan, row: Participant | None, patient: str, mask: Path | None) -> Item:
@@ -129,7 +138,7 @@ def _note_split(splits: dict[str, str], patient: str, row: Participant | None, t
         )
 
 
-def _check_some_match(found: FoundScans, table: Participants, rows: Mapping[str, Participant | None]) -> None:
+def _check_some_match(found: FoundScans, table: Participants, rows: _Rows) -> None:
     if any(row is not None for row in rows.values()):
         return
     scans = some(scan.path for scan in found.scans)
@@ -141,9 +150,7 @@ def _check_some_match(found: FoundScans, table: Participants, rows: Mapping[str,
     )
 
 
-def _told(
-    found: FoundScans, table: Participants | None, rows: Mapping[str, Participant | None], rejections: list[Rejection]
-) -> list[str]:
+def _told(found: FoundScans, table: Participants | None, rows: _Rows, rejections: list[Rejection]) -> list[str]:
     """What the table and the scans do not agree on."""
     if table is None:
         return []
@@ -159,29 +166,27 @@ def _told(
     return told
 
 
-def _masks(
-    found: FoundScans, rows: Mapping[str, Participant | None], pattern: str | None
-) -> tuple[dict[str, Path], list[str]]:
-    """The label map of each scan that has one, by the scan's path."""
+def _masks(found: FoundScans, rows: _Rows, pattern: str | None) -> tuple[dict[_Place, Path], list[str]]:
+    """The label map of each scan that has one, by the scan's place."""
     if pattern is None:
         return {}, []
     if not pattern.lower().endswith((".nii.gz", ".nii")):
         raise UsageError(f"--masks {pattern}: must end in .nii.gz or .nii, such as '../labels/{{case}}.nii.gz'.")
-    there: dict[str, Path] = {}
-    absent: dict[str, Path] = {}
+    there: dict[_Place, Path] = {}
+    absent: dict[_Place, Path] = {}
     for scan in found.scans:
-        row = rows[scan.path]
+        row = rows[scan.place]
         path = scan.folder / pattern.replace("{case}", row.keys[0] if row is not None else _stem(scan))
         if path.is_file():
-            there[scan.path] = path
+            there[scan.place] = path
         else:
-            absent[scan.path] = path
+            absent[scan.place] = path
     if not there:
         raise UsageError(
             f"--masks {pattern}: no such file for any scan. Looked for {next(iter(absent.values()))} first."
         )
     maps = {path.resolve() for path in there.values()}
-    without = sum(scan.source.files[0].resolve() not in maps for scan in found.scans if scan.path in absent)
+    without = sum(scan.source.files[0].resolve() not in maps for scan in found.scans if scan.place in absent)
     return there, [f"{plural(without, 'scan')} without a mask (--masks {pattern})."] if without else []
 
 

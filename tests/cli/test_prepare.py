@@ -68,6 +68,46 @@ def test_a_folder_with_a_table(cohort: Path, tmp_path: Path, run: Run) -> None:
         assert (tmp_path / "store" / f"card_{picture}.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_two_folders_with_files_of_the_same_name(tmp_path: Path, run: Run) -> None:
+    for k, name in enumerate(("anna", "bert")):
+        (tmp_path / name).mkdir()
+        scan = make_scan(tmp_path / name / "t1.nii.gz", seed=k, shape=SHAPE)
+        labels = np.zeros(SHAPE, dtype=np.uint8)
+        labels[: k + 1, 0, 0] = 1
+        write_nifti(Volume(labels, scan.affine_ras), tmp_path / f"{name}" / "labels.nii.gz")
+    (tmp_path / "p.tsv").write_text("participant_id\tsplit\nanna\ttrain\nbert\tholdout\n")
+    scans = "anna/t1.nii.gz", "bert/t1.nii.gz"
+    prepared(run, *scans, "-o", "store", "--table", "p.tsv", "--masks", "labels.nii.gz")
+    store = Store.open(tmp_path / "store")
+    found = {row.patient: (row.split, int(store.read(row.scan_id, array="mask").sum())) for row in store.scans()}
+    assert found == {"anna": ("train", 1), "bert": ("holdout", 2)}
+
+
+def test_visits_that_are_called_as_patients_are(tmp_path: Path, run: Run) -> None:
+    for k, name in enumerate(("1/1", "1/2", "2/1", "2/2")):
+        (tmp_path / "scans" / name).parent.mkdir(parents=True, exist_ok=True)
+        make_scan(tmp_path / "scans" / f"{name}.nii.gz", seed=k, shape=SHAPE)
+    (tmp_path / "p.tsv").write_text("participant_id\tsplit\n1\ttrain\n2\tholdout\n")
+    done = run("prepare", "scans", "-o", "store", "--table", "p.tsv", "--jobs", 1)
+    assert done.code == 2
+    assert "two of its patients" in done.err
+    rows = "1/1\t1\n1/2\t1\n2/1\t2\n2/2\t2\n"
+    (tmp_path / "p.tsv").write_text("case\tpatient\n" + rows)
+    prepared(run, "scans", "-o", "store", "--table", "p.tsv")
+    assert {row.source: row.patient for row in Store.open(tmp_path / "store").scans()} == {
+        f"{v}/{w}.nii.gz": v for v in "12" for w in "12"
+    }
+
+
+def test_scans_that_are_not_given_again_are_told(cohort: Path, tmp_path: Path, run: Run) -> None:
+    prepared(run, cohort, "-o", "store", "--table", "participants.tsv", "--seed", 3, "--licence", "CC0")
+    done = prepared(run, cohort, "-o", "store", "--table", "participants.tsv", "--include", "case-[0-3]*")
+    assert any("2 prepared before are not among the scans given now" in text for text in done["warnings"])
+    done = prepared(run, cohort, "-o", "store", "--table", "participants.tsv")
+    assert not any("prepared before" in text for text in done["warnings"])
+    assert Store.open(tmp_path / "store").meta["licence"] == "CC0"
+
+
 def test_the_stored_scan_is_the_file_turned_to_ras(cohort: Path, tmp_path: Path, run: Run) -> None:
     prepared(run, cohort, "-o", "store", "--table", "participants.tsv", "--seed", 3)
     store = Store.open(tmp_path / "store")
