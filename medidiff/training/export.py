@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import medidiff
 from medidiff.cohort import AnyCase, PatchDataModule, ProceduralSource, StoreCases, StoreSource
@@ -52,14 +53,23 @@ def export_prior(
 
 
 def _keep_base(base: Path, path: Path) -> None:
-    """Put the prior that was changed beside the change, unless it is found anyway (packaged, or the user's own)."""
-    try:
-        find_base(read_entry(path))
-    except PriorError:
-        beside = path.with_name(f"{path.stem}-base.safetensors")
-        with atomic_open(beside) as file:
-            file.write(base.read_bytes())
-        say(f"{path.name} changes {base.name}; a copy of that lies beside it, {beside.name}: keep them together")
+    """Put the prior that was changed beside the change, unless it is found anyway (packaged, or the user's own).
+
+    A prior that is itself a change needs the one that it changes, and so on.
+    """
+    entry, depth = read_entry(path), 0
+    while entry.base is not None and entry.path.parent == path.parent:
+        depth += 1
+        try:
+            found = find_base(entry)
+        except PriorError:
+            found = path.with_name(f"{path.stem}-base{depth if depth > 1 else ''}.safetensors")
+            with atomic_open(found) as file:
+                file.write(base.read_bytes())
+            copied = f"a copy of that lies beside it, {found.name}: keep them together"
+            say(f"{entry.path.name} changes {base.name}; {copied}")
+        entry, below = read_entry(found), read_entry(base)
+        base = find_base(below) if below.base is not None else base
 
 
 def make_card(
@@ -85,7 +95,7 @@ def make_card(
         spacing_mm=SpacingRange(low=min(spacings, default=1.0), high=coarser * max(spacings, default=1.0)),
         modalities=config.card.modalities,
         training=TrainingRecord(
-            config=json.loads(config.model_dump_json(exclude={"output": True, "data": {"root", "cache"}})),
+            config=_config_to_tell(config),
             steps=steps,
             hours=round(hours, 3),
             hardware=f"{cpu_model()}, {config.threads or os.cpu_count()} threads",
@@ -101,6 +111,20 @@ def make_card(
     )
 
 
+def _config_to_tell(config: TrainingConfig) -> dict[str, Any]:
+    """The configuration as plain types, without what says where files lie on this machine, or names patients."""
+    told = json.loads(config.model_dump_json(exclude={"output": True, "logging": True, "data": {"root", "cache"}}))
+    if config.start_from is not None:
+        told["start_from"] = config.start_from.name
+    for source in told["data"]["sources"]:
+        for key in source.keys() & {"url", "files", "table"}:
+            if source[key] is not None and (key == "url" or Path(source[key]).is_absolute()):
+                source[key] = source[key].rstrip("/").rpartition("/")[2]
+        for column in source.get("where", {}).keys() & {"patient", "source", "scan_id"}:
+            source["where"][column] = "not told"
+    return told
+
+
 def _source(source: AnySource, cases: Sequence[AnyCase], config: TrainingConfig) -> DataSource:
     if isinstance(source, ProceduralSource):
         note = f"generator {source.generator}, seeds {source.seed} to {source.seed + len(cases) - 1}, noise-free"
@@ -110,7 +134,10 @@ def _source(source: AnySource, cases: Sequence[AnyCase], config: TrainingConfig)
     else:
         note = f"train patients only; mean over {source.downsample} voxels; own noise {source.tau}"  # type: ignore[union-attr]
     patients = len(_patients(source, cases, config.data.root)) or len(cases)
-    return DataSource(name=source.name, licence=source.licence, scans=len(cases), patients=patients, note=note)
+    licence = source.licence
+    if licence == "not stated" and isinstance(cases, StoreCases):
+        licence = cases.store.meta.get("licence", licence)
+    return DataSource(name=source.name, licence=licence, scans=len(cases), patients=patients, note=note)
 
 
 def _patients(source: AnySource, cases: Sequence[AnyCase], root: Path) -> set[str]:

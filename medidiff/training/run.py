@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from medidiff.training.config import TrainingConfig, load_config, with_condition
 from medidiff.training.export import export_prior
 from medidiff.training.heldout import COMPARISON, compare_with_start
 from medidiff.training.interrupt import stop_on_signal
+from medidiff.training.lock import only_run
 from medidiff.training.loggers import check_loggers
 from medidiff.training.module import DenoiserTraining
 from medidiff.training.normalisation import normalisation_of
@@ -76,6 +77,7 @@ def run_training(config_path: Path, overrides: list[str], hours: float | None = 
         MemoryLimitError: the patches do not fit into memory.
         OutputError: the run's folder cannot be written.
         TrainingError: a loss is not finite, or the run diverges; the last checkpoint is kept.
+        UsageError: another process trains in `output`.
         Interrupted: stopped by the user; the checkpoint is written, the same command goes on.
     """
     if dry_run:
@@ -84,11 +86,12 @@ def run_training(config_path: Path, overrides: list[str], hours: float | None = 
     if is_first():
         say("\n".join(plan_lines(make_plan(config, data, module, measure=False))))
     config.output.mkdir(parents=True, exist_ok=True)
-    if is_first():
-        atomic_write_text(config.output / "config.yaml", resolved)
-    with RunStatus(config.output, config.name, config.optimiser.steps).told() as status:
-        prior = _train(config, data, module, status)
-        status.fields["prior"] = str(prior)
+    with only_run(config.output) if is_first() else nullcontext():
+        if is_first():
+            atomic_write_text(config.output / "config.yaml", resolved)
+        with RunStatus(config.output, config.name, config.optimiser.steps).told() as status:
+            prior = _train(config, data, module, status)
+            status.fields["prior"] = str(prior)
     return prior
 
 

@@ -65,6 +65,17 @@ def test_a_store_becomes_a_prior_that_takes_its_conditions(make_store: Callable[
     assert not torch.equal(outputs[0], outputs[1])
 
 
+def test_the_store_s_licence_is_the_card_s(make_store: Callable[..., Store], tmp_path: Path) -> None:
+    store = make_store(SCANS)
+    store.meta["licence"] = "CC BY 4.0"
+    store._write_meta()
+    source = {"type": "store", "name": "cohort", "url": store.url}
+    path = config(store, tmp_path / "a", sources=[source], conditions=[])
+    card = Prior.load(run.run_training(path, ["optimiser.steps=1"])).card
+    assert card.training.sources[0].licence == "CC BY 4.0"
+    assert str(tmp_path) not in card.model_dump_json()
+
+
 @pytest.mark.slow
 def test_workers_change_nothing(make_store: Callable[..., Store], tmp_path: Path) -> None:
     store = make_store(SCANS)
