@@ -117,8 +117,9 @@ class ScaleConfig(_Part):
 class GuardConfig(_Part):
     """When an update is left out or the run stops."""
 
-    spike: float = Field(default=30.0, gt=1)
-    """A gradient norm more than this many times the running median is left out and counted."""
+    spike: float = Field(default=100.0, gt=1)
+    """A gradient norm more than this many times the running median is left out and counted. They are clipped
+    anyway, and patches of CT with much air reach 50 times."""
     patience: int = Field(default=20, ge=0)
     """More than this many left out in a row end the run."""
     non_finite: Literal["stop", "skip"] = "stop"
