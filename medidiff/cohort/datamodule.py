@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +13,12 @@ import torch
 from torch.utils.data import DataLoader
 
 from medidiff.cohort.augment import Augmentation
+from medidiff.cohort.cases import AnyCase
 from medidiff.cohort.conditions import trained_conditions
 from medidiff.cohort.patches import Cohort, PatchDataset, PatchNumbers, start_worker
 from medidiff.cohort.sources import AnySource, load_source
+from medidiff.cohort.store_source import StoreCases
+from medidiff.errors import InputError
 from medidiff.nets.embedding import ConditionSlots
 
 
@@ -77,6 +83,24 @@ class PatchDataModule(lightning.LightningDataModule):
             if split not in self.loaded:
                 loaded = [(s.weight, load_source(s, self.root, self.cache, split)) for s in self.sources]
                 self.loaded[split] = [(weight, cases) for weight, cases in loaded if cases]
+
+    def state_dict(self) -> dict[str, Any]:
+        """For the checkpoint: what the scans are."""
+        return {"train": {s.name: _identity(c) for s, (_, c) in zip(self.sources, self.loaded["train"], strict=True)}}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint, with the scans that it was made with.
+
+        Raises:
+            InputError: They are others.
+        """
+        before, now = state_dict.get("train", {}), self.state_dict()["train"]
+        changed = [name for name in now if name in before and before[name] != now[name]]
+        if changed:
+            raise InputError(
+                f"source {changed[0]}: its scans or their split changed since the run began, and the run has seen the "
+                "old ones. Begin a new run in another output, or bring the old scans back."
+            )
 
     def sigma_data(self, patches: int = 64) -> float:
         """Standard deviation of the voxels of `patches` training patches."""
@@ -146,6 +170,13 @@ class PatchDataModule(lightning.LightningDataModule):
             conditions=self.slots,
             position=self.position,
         )
+
+
+def _identity(cases: Sequence[AnyCase]) -> str:
+    """Changes when the scans of a source, their patients or their split do."""
+    if isinstance(cases, StoreCases):
+        return cases.store.content_hash
+    return hashlib.sha256(json.dumps([(case.name, case.patient) for case in cases]).encode()).hexdigest()
 
 
 def _workers(count: int) -> dict[str, Any]:

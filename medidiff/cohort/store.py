@@ -95,9 +95,9 @@ class Store:
 
     # Scans ----------------------------------------------------------------------------------------------------------
 
-    def has_scan(self, scan_id: str) -> bool:
-        """Whether a scan was written to its end."""
-        return self._files.exists(f"{_folder(scan_id)}/image/{_ARRAY}")
+    def has_scan(self, scan_id: str, array: ArrayName = "image") -> bool:
+        """Whether a scan, or its mask, was written to its end."""
+        return self._files.exists(f"{_folder(scan_id)}/{array}/{_ARRAY}")
 
     def write_scan(self, scan_id: str, image: np.ndarray, mask: np.ndarray | None = None) -> int:
         """Write one scan; it is there when this returns and not before. Safe from several processes.

@@ -42,7 +42,7 @@ class StoreSource(BaseModel):
     balance: tuple[str, ...] = ()
     """Attributes whose values are drawn evenly."""
     array: Literal["image", "mask"] = "image"
-    """What patches are cut from: the scan, or its mask (-1 outside, 1 inside)."""
+    """What patches are cut from: the scan, or its mask (-1 outside, 1 inside); scans without one are left out."""
     foreground: float = Field(default=0.9, ge=0, le=1)
     """Share of the patches whose centre lies in the body's bounding box; the others lie anywhere."""
     licence: str = "not stated"
@@ -173,6 +173,9 @@ def store_cases(source: StoreSource, split: str) -> StoreCases:
             f"source {source.name}: where split: the split is not a choice; training reads train and val."
         )
     table = select(store.manifest, split, _lists(source.where))
+    if source.array == "mask":
+        scans = table.column("scan_id").to_pylist()
+        table = table.take([i for i, scan in enumerate(scans) if store.has_scan(scan, "mask")]) if scans else table
     if table.num_rows == 0 and split == "train":
         raise InputError(f"source {source.name}: no train scan of {source.url} meets {source.where or 'this'}.")
     return StoreCases(source, store, table)

@@ -7,7 +7,9 @@ from typing import Any
 from medidiff.cohort import FolderSource, PatchDataModule
 from medidiff.cohort.store_source import StoreCases
 from medidiff.errors import ConfigError
-from medidiff.prior import NormalisationRecipe
+from medidiff.prior import NormalisationRecipe, read_entry
+from medidiff.training.config import TrainingConfig
+from medidiff.training.watch import say
 
 
 def normalisation_of(data: PatchDataModule) -> NormalisationRecipe:
@@ -35,6 +37,20 @@ def normalisation_of(data: PatchDataModule) -> NormalisationRecipe:
                 "prior has one way. Prepare them with the same --intensity."
             )
     return first
+
+
+def warn_of_other_normalisation(config: TrainingConfig, recipe: NormalisationRecipe) -> None:
+    """Say so where the prior that a run starts from takes scans normalised in another way: it learns that anew."""
+    if config.start_from is None:
+        return
+    card = read_entry(config.start_from).card
+    had = NormalisationRecipe.model_validate(card.get("normalisation", {}))
+    if had != recipe:
+        say(
+            f"warning: the scans are normalised by {_words(recipe)}, those of {config.start_from.name} were by "
+            f"{_words(had)}: their values mean something else to it. Prepare them with its --intensity, or expect a "
+            "slow start; the comparison at the end shows it values that it was not made for."
+        )
 
 
 def _recipe(intensity: dict[str, Any]) -> NormalisationRecipe:

@@ -8,9 +8,11 @@ from typing import Any
 import torch
 
 from medidiff.cohort import ProceduralSource
+from medidiff.cohort.overlap import check_apart
 from medidiff.device import free_memory_bytes
 from medidiff.errors import InputError, MemoryLimitError
 from medidiff.training.config import TrainingConfig
+from medidiff.training.watch import say
 
 _FEW = 64
 """Scans up to which patients are counted one by one."""
@@ -19,7 +21,7 @@ _KEPT, _KEPT_AGAIN = 5, 1
 
 
 def check_cohort(config: TrainingConfig, data: Any) -> None:
-    """Refuse a cohort of one patient.
+    """Refuse a cohort of one patient, and patients that train in one source and are held out in another.
 
     Args:
         config: The run.
@@ -27,7 +29,10 @@ def check_cohort(config: TrainingConfig, data: Any) -> None:
 
     Raises:
         InputError: All scans are one person's: what is learned is that person, and no one else can validate it.
+        ConfigError: A train scan of one source is a val or holdout scan of another.
     """
+    for warning in check_apart(config.data.sources, [cases for _, cases in data.loaded["train"]], config.data.root):
+        say(f"warning: {warning}")
     people: set[tuple[str, str]] = set()
     for source, (_, cases) in zip(config.data.sources, data.loaded["train"], strict=True):
         if isinstance(source, ProceduralSource) or len(cases) > _FEW:

@@ -26,7 +26,7 @@ from medidiff.training.interrupt import stop_on_signal
 from medidiff.training.lock import only_run
 from medidiff.training.loggers import check_loggers
 from medidiff.training.module import DenoiserTraining
-from medidiff.training.normalisation import normalisation_of
+from medidiff.training.normalisation import normalisation_of, warn_of_other_normalisation
 from medidiff.training.plan import make_plan
 from medidiff.training.plan_text import plan_lines
 from medidiff.training.posthoc import Snapshots
@@ -132,7 +132,7 @@ def _ready(
     data.setup()
     check_cohort(config, data)
     resolved = yaml.safe_dump(json.loads(config.model_dump_json()), sort_keys=False)
-    normalisation_of(data)  # refuses sources that do not go together, before any training
+    warn_of_other_normalisation(config, normalisation_of(data))
     config = with_conditions(config, data.slots)
     return config, resolved, data, DenoiserTraining(config, data.kinds, sigma_data_of(data))
 
@@ -162,6 +162,7 @@ def _train(config: TrainingConfig, data: PatchDataModule, module: DenoiserTraini
             if is_first() and not (config.output / COMPARISON).is_file():  # killed before it could be made
                 compare_with_start(config, data, prior)
             return prior
+        data.load_state_dict(found[1].get(type(data).__qualname__, {}))
         module.load_state_dict(found[1]["state_dict"])
         module.on_load_checkpoint(found[1])
         steps = data.first_step
