@@ -32,7 +32,7 @@ Key = tuple[int, float]
 
 
 def coefficients(stored: Sequence[Key], wanted: Key) -> tuple[np.ndarray, float]:
-    """Factors of the stored averages whose sum has the wanted profile, and what is left of it.
+    """Factors, summing to 1, of the stored averages whose sum is nearest to the wanted profile, and what is left of it.
 
     Args:
         stored: (step, sigma_rel) of each.
@@ -49,7 +49,9 @@ def coefficients(stored: Sequence[Key], wanted: Key) -> tuple[np.ndarray, float]
         aim = profile(steps, *wanted)
         gram, target, norm = gram + rows @ rows.T, target + rows @ aim, norm + float(aim @ aim)
     scale = 1 / np.sqrt(np.diag(gram))  # profiles of unit length: the problem is as well conditioned as it can be
-    factors = scale * np.linalg.lstsq(gram * np.outer(scale, scale), scale * target, rcond=1e-13)[0]
+    both = np.stack([scale * target, scale], axis=1)
+    best, ones = (scale[:, None] * np.linalg.lstsq(gram * np.outer(scale, scale), both, rcond=1e-13)[0]).T
+    factors = best + ones * (1 - best.sum()) / ones.sum()  # of all that sum to 1: others would scale the weights
     residual = norm - 2 * float(factors @ target) + float(factors @ gram @ factors)
     return factors, float(np.sqrt(max(residual, 0.0) / norm))
 
@@ -79,7 +81,7 @@ class Snapshots:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         tensors = {
-            f"{width:g}/{name}": tensor.contiguous()
+            f"{width}/{name}": tensor.contiguous()
             for width, average in zip(averages.widths, averages.tensors, strict=True)
             for name, tensor in average.items()
         }

@@ -104,6 +104,15 @@ def test_any_width_is_rebuilt_within_what_its_profile_leaves(tmp_path: Path, wid
         assert (error[:2] < 5e-3).all()
 
 
+@pytest.mark.parametrize("width", [0.02, 0.035, 0.075, 0.15])
+def test_weights_that_never_move_come_back_as_they_are(width: float) -> None:
+    """Few snapshots express a profile badly; a sum other than 1 would still scale every weight (by 0.73 to 1.03)."""
+    stored = [(100, 0.05), (100, 0.1), (196, 0.05), (196, 0.1)]
+    factors, left = coefficients(stored, (196, width))
+    assert factors.sum() == pytest.approx(1, abs=1e-9)
+    assert left < 0.5
+
+
 def test_snapshots_stay_sparse_and_are_the_same_after_a_resume(tmp_path: Path) -> None:
     _, snapshots = run(2000, tmp_path / "a", every=10)
     assert snapshots is not None
@@ -144,3 +153,16 @@ def test_what_is_shown_is_the_first_average_and_shares_frozen_weights() -> None:
     averages.network.go_to(41)  # type: ignore[operator]
     averages.update()
     assert torch.equal(averages.module.moving, averages.tensors[0]["moving"])
+
+
+def test_a_width_of_many_digits_is_found_again(tmp_path: Path) -> None:
+    line = Line()
+    averages, snapshots = WeightAverages(line, (0.12345678901,)), Snapshots(tmp_path, 1)
+    for step in range(1, 5):
+        line.go_to(step)
+        averages.update()
+        snapshots.take(averages)
+    rebuilt, left = snapshots.rebuild(averages, 0.12345678901)
+    assert left < 1e-6
+    for name, tensor in averages.tensors[0].items():
+        torch.testing.assert_close(rebuilt[name], tensor)
