@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,7 +89,7 @@ def make_cohort(found: FoundScans, table: Participants | None, masks: str | None
             _note_split(splits, patient, row, table)
     if not items and not rejections:
         raise UsageError("--masks: every file that was found is a label map by this pattern. Give the scans too.")
-    said = _told(found, table, rows, rejections)
+    said = [*_told(found, table, rows, rejections), *_doubtful([s for s in found.scans if _alone(s, rows[s.place])])]
     kinds = dict(table.kinds) if table is not None else _OF_HEADERS if found.dicom else {}
     return Cohort(tuple(items), splits, kinds, tuple(rejections), (*said, *warnings), licence)
 
@@ -114,6 +114,28 @@ def _patient(scan: Scan, row: Participant | None) -> str:
         return scan.patient
     own = scan.patient and (not row.stated or row.patient in scan.own_names)
     return scan.patient if own else row.patient
+
+
+def _alone(scan: Scan, row: Participant | None) -> bool:
+    """Whether the patient is known from a DICOM header alone."""
+    return bool(scan.own_names) and _patient(scan, row) == scan.patient != ""
+
+
+def _doubtful(scans: Sequence[Scan]) -> list[str]:
+    """Where the headers of DICOM may make several patients of one person, who would then stand in several splits."""
+    remedy = "If some are the same person, say so in a table (column `patient`): a person must not be in two splits."
+    told = []
+    if nameless := sum("" in scan.own_names for scan in scans):
+        each = "each study is taken for a patient of its own"
+        told.append(f"{plural(nameless, 'scan')} without a patient number in the header: {each}. {remedy}")
+    known: dict[str, set[str]] = {}
+    for scan in scans:
+        for number in scan.own_names - {scan.patient, ""}:
+            known.setdefault(number, set()).add(scan.patient)
+    if shared := sum(len(patients) > 1 for patients in known.values()):
+        many = "are taken for different patients where their issuers differ"
+        told.append(f"the numbers of {plural(shared, 'patient')} occur with several issuers, and {many}. {remedy}")
+    return told
 
 
 def _header_attributes(scan: Scan) -> dict[str, float | str | None]:

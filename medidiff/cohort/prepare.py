@@ -170,7 +170,7 @@ def _finish(
     measured = {values["scan_id"]: values for _, values in known}
     if cohort.licence != "not stated":
         store.meta["licence"] = cohort.licence  # the prior's card says it
-    cautions = (*warnings, *_scan_warnings(measured.values()))
+    cautions = (*warnings, *_moved(store, rows), *_scan_warnings(measured.values()))
     told = (*assignment.warnings, *cautions, *cohort.warnings)
     store.write_manifest(rows, cohort.kinds, assignment.record)
     return Prepared(store, tuple(rows), measured, rejections, assignment, told, cautions, resumed, cohort.licence)
@@ -271,6 +271,28 @@ def _left_behind(journal: Journal, here: set[str]) -> list[str]:
     return [
         f"{gone} prepared before {'is' if gone == 1 else 'are'} not among the scans given now, and so no longer in the "
         "store: a store holds what one command names. To add scans, give every SRC again."
+    ]
+
+
+def _moved(store: Store, rows: Sequence[ScanRow]) -> list[str]:
+    """A warning where scans that may have trained a prior are now said to be unseen."""
+    if not store.meta.get("complete"):
+        return []
+    try:
+        before = store.manifest
+    except InputError:
+        return []  # interrupted between its two files
+    trained = {
+        scan
+        for scan, split in zip(before.column("scan_id").to_pylist(), before.column("split").to_pylist(), strict=True)
+        if split == "train"
+    }
+    moved = sum(row.scan_id in trained and row.split != "train" for row in rows)
+    if not moved:
+        return []
+    return [
+        f"{moved} of {len(trained)} scans that were in train are held out now: the table, or the patients' pseudonyms "
+        "(another account or machine) changed. A prior trained from this store before HAS SEEN THEM."
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,7 @@ def compare(new: Prior, old: Prior, cases: Iterable[AnyCase], shape: tuple[int, 
         `verdict` (better, no difference shown, worse, or unknown), `difference_db` with `low` and `high` (95%, by
         patient; None for fewer than two patients), `levels` with the same at each noise level, `patients`, `scans`.
     """
-    chosen = list(cases)[:MOST_CASES]
+    chosen = _spread(cases)[:MOST_CASES]
     denoisers = (new.denoiser(), old.denoiser())
     by_patient: dict[str, dict[float, list[tuple[float, float]]]] = {}
     for index, case in enumerate(chosen):
@@ -93,6 +94,19 @@ def compare(new: Prior, old: Prior, cases: Iterable[AnyCase], shape: tuple[int, 
         verdict = "unknown"
     counts = {"patients": len(by_patient), "scans": len(chosen)}
     return {"verdict": verdict, **_told(overall), **counts, "levels": levels}
+
+
+def _spread(cases: Iterable[AnyCase]) -> list[AnyCase]:
+    """One scan of every patient, then their second ones, and so on; of several sources by turns."""
+    of_patient: Counter[tuple[str, str]] = Counter()
+    of_turn: Counter[tuple[str, int]] = Counter()
+    placed: list[tuple[int, int, AnyCase]] = []
+    for case in cases:
+        turn = of_patient[case.kind, case.patient]
+        placed.append((turn, of_turn[case.kind, turn], case))
+        of_patient[case.kind, case.patient] += 1
+        of_turn[case.kind, turn] += 1
+    return [case for _, _, case in sorted(placed, key=lambda one: one[:2])]
 
 
 def _told(difference: Interval) -> dict[str, float | None]:

@@ -108,6 +108,29 @@ def test_scans_that_are_not_given_again_are_told(cohort: Path, tmp_path: Path, r
     assert Store.open(tmp_path / "store").meta["licence"] == "CC0"
 
 
+def test_scans_that_leave_train_are_told(cohort: Path, tmp_path: Path, run: Run) -> None:
+    table = tmp_path / "split.tsv"
+    rows = "".join(f"case-{k}\tP{k // 2}\tSPLIT{k // 2}\n" for k in range(6))
+    for change, told in ((("train", "val", "holdout"), False), (("holdout", "val", "train"), True)):
+        text = rows
+        for k, split in enumerate(change):
+            text = text.replace(f"SPLIT{k}", split)
+        table.write_text("case\tpatient\tsplit\n" + text)
+        done = prepared(run, cohort, "-o", "store", "--table", "split.tsv")
+        assert any("2 of 2 scans that were in train are held out now" in one for one in done["warnings"]) == told
+
+
+def test_dicom_that_may_split_a_person_is_told(tmp_path: Path, run: Run) -> None:
+    for k, (number, issuer) in enumerate((("", ""), ("", ""), ("77123", "A"), ("77123", "B"))):
+        tags = {"IssuerOfPatientID": issuer} if issuer else {}
+        make_series(tmp_path / "d" / str(k), seed=k, study=str(k), number=k + 1, patient=("X^Y", number), **tags)
+    done = prepared(run, "d", "-o", "store")
+    told = " ".join(done["warnings"])
+    assert "2 scans without a patient number in the header" in told
+    assert "the numbers of 1 patient occur with several issuers" in told
+    assert "77123" not in told
+
+
 def test_the_stored_scan_is_the_file_turned_to_ras(cohort: Path, tmp_path: Path, run: Run) -> None:
     prepared(run, cohort, "-o", "store", "--table", "participants.tsv", "--seed", 3)
     store = Store.open(tmp_path / "store")

@@ -15,7 +15,7 @@ from medidiff.io import write_nifti
 from medidiff.prior import Prior, read_entry
 from medidiff.training import run
 from medidiff.training.config import load_config
-from medidiff.training.heldout import compare, told
+from medidiff.training.heldout import _spread, compare, told
 from medidiff.volume import Volume
 
 pytestmark = [
@@ -118,6 +118,12 @@ def cases(count: int) -> list[Case]:
         Case(f"{i}", blob(i, 24).astype(np.float16), (1.0, 1.0, 1.0), 0.02, "blobs", of_patient=f"p{i // 2}")
         for i in range(count)
     ]
+
+
+def test_as_many_patients_and_sources_as_can_be_are_judged() -> None:
+    first = cases(4)  # p0 p0 p1 p1
+    other = [Case("x", blob(9), (1.0, 1.0, 1.0), 0.0, "second", of_patient="q")]
+    assert [case.name for case in _spread([*first, *other])] == ["0", "x", "2", "1", "3"]
 
 
 def test_the_judgement_goes_by_patient(tiny_prior: Prior) -> None:
