@@ -23,7 +23,7 @@ class Method(StrEnum):
 
 @verb
 def train(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file of a complete run, see configs/.")],
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file of a run; configs/ has examples.")],
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="a.b=c", help="Replace one key of the config; may be given again."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 from typing import Any, Literal
 
@@ -220,10 +221,26 @@ def load_config(path: Path, overrides: list[str] | None = None) -> TrainingConfi
     try:
         config = TrainingConfig.model_validate(tree)
     except ValidationError as error:
-        lines = [f"  {'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors()]
+        lines = [f"  {'.'.join(map(str, e['loc'])) or 'file'}: {_words(e)}" for e in error.errors()]
         raise ConfigError(f"config {path}:\n" + "\n".join(lines)) from error
     _check(config, path)
     return config
+
+
+def _words(problem: Any) -> str:
+    """What is wrong with a key, in words; of an unknown one the nearest that exists."""
+    if problem["type"] != "extra_forbidden":
+        return str(problem["msg"])
+    near = difflib.get_close_matches(str(problem["loc"][-1]), _keys(TrainingConfig.model_json_schema()), 1)
+    return f"unknown key; did you mean {near[0]}?" if near else "unknown key; complete examples lie in configs/"
+
+
+def _keys(schema: Any) -> set[str]:
+    """Names of all keys that a configuration may have, at any depth."""
+    found = set(schema.get("properties", {}))
+    for part in schema.get("$defs", {}).values():
+        found |= _keys(part)
+    return found
 
 
 def with_conditions(config: TrainingConfig, slots: ConditionSlots) -> TrainingConfig:

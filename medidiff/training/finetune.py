@@ -27,13 +27,14 @@ def inherit(tree: dict[str, Any]) -> dict[str, Any]:
         A new tree; `start_from` is the path of a file.
 
     Raises:
-        ConfigError: There is no such prior, or the method is not one for it.
+        PriorError: There is no such prior.
+        ConfigError: The method is not one for it.
     """
     try:
         path = resolve_prior(str(tree["start_from"]))
         entry = read_entry(path)
     except PriorError as error:
-        raise ConfigError(f"start_from: {error}") from error
+        raise PriorError(f"start_from: {error}") from error
     made = entry.card.get("training", {}).get("config", {})
     lora = tree.get("method", "full") == "lora"
     filled = {**tree, "start_from": str(path.resolve())}
@@ -69,7 +70,7 @@ def _card(entry: PriorEntry) -> dict[str, Any]:
         "description": f"Trained on from {name}.",
         "modalities": list(card["modalities"]),
         "weights_licence": f"{card['weights_licence']}; and the licences of the scans it was trained on from {name}",
-        "output_licence": card["output_licence"],
+        "output_licence": f"{card['output_licence']} The licences of the scans it was trained on from {name} bind too.",
         "intended_use": card["intended_use"],
         "limits": f"Those of {name}: {card['limits']}",
     }

@@ -21,6 +21,8 @@ _PICTURE_BYTES = 100_000
 """A validation picture of six rows of 48^3 patches as PNG, in the run's folder and again in TensorBoard's file."""
 
 
+FEW_VAL = 5
+"""Val patients below which the comparison with the prior a run came from is not worth waiting for."""
 _BUSY = 1.3
 """A step that took this much longer than it computed on one thread was waiting for the processor."""
 
@@ -215,6 +217,12 @@ def _disk(config: TrainingConfig, parameters: int, took: Measured | None, time: 
 
 def _warnings(config: TrainingConfig, plan: dict[str, Any]) -> list[str]:
     found = []
+    patients = plan["data"]["val_patients"]
+    if config.start_from is not None and patients < FEW_VAL:
+        found.append(
+            f"{patients} val patients: too few to tell at the end whether the prior is better than the one it came "
+            f"from. Give at least {FEW_VAL} patients the split val."
+        )
     memory, disk, time = plan["memory"], plan["disk"], plan["time"]
     if memory["peak_gib"] is not None and memory["peak_gib"] > memory["available_gib"]:
         found.append("more memory than is free: lower data.patch or raise scale.accumulate.")

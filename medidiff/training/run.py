@@ -157,6 +157,7 @@ def _train(config: TrainingConfig, data: PatchDataModule, module: DenoiserTraini
     else:
         budget.begin()
     if found and budget.progress(data.first_step) >= 1:
+        status.fields["steps"] = data.first_step
         if prior.is_file():
             say(f"{config.name}: has finished; {prior} is kept")
             if is_first() and not (config.output / COMPARISON).is_file():  # killed before it could be made
@@ -243,15 +244,22 @@ def _refuse_other_settings(config: TrainingConfig) -> None:
     if not stored.is_file() or not (config.output / CHECKPOINT).is_file():
         return
     before, now = yaml.safe_load(stored.read_text(encoding="utf-8")), json.loads(config.model_dump_json())
-    before, now = _flat(before), _flat(now)
-    changed = [key for key in now if key not in MAY_CHANGE and before.get(key) != now[key]]
+    before, now = dict(_leaves(before)), dict(_leaves(now))
+    changed = [k for k in {**before, **now} if before.get(k) != now.get(k) and not _may_change(k)]
     if changed:
-        shown = "; ".join(f"{key}: {before.get(key)} there, {now[key]} now" for key in changed)
+        shown = "; ".join(f"{key}: {before.get(key)} there, {now.get(key)} now" for key in changed)
         raise ConfigError(f"output {config.output}: holds a run with other settings ({shown}). Choose another output.")
 
 
-def _flat(tree: dict[str, Any]) -> dict[str, Any]:
-    """The top keys, but those of the parts of which something may change one by one."""
-    parts = {key.partition(".")[0] for key in MAY_CHANGE if "." in key}
-    flat = {key: value for key, value in tree.items() if key not in parts}
-    return flat | {f"{part}.{key}": value for part in parts for key, value in (tree.get(part) or {}).items()}
+def _may_change(key: str) -> bool:
+    return any(key == free or key.startswith(f"{free}.") for free in MAY_CHANGE)
+
+
+def _leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value of a configuration with its key, `data.sources.0.url`."""
+    parts = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else None
+    if not parts:
+        yield path, tree
+        return
+    for name, part in parts:
+        yield from _leaves(part, f"{path}.{name}" if path else str(name))

@@ -88,7 +88,9 @@ class Schedule:
         self.decisions.sort(key=lambda d: d.step)
         if not self.decisions:
             self.append(Decision(0, self.steps, 0.0, 0.0, CONFIGURED, self.hours))
-        if self.hours != self.last.hours and step >= self.last.step:
+        if self.hours != self.last.hours:
+            # what was decided for later steps, the end perhaps, was decided under the old limit
+            self.decisions = [d for d in self.decisions if d.step <= step]
             by_time = seconds / (3600 * self.hours) if self.hours else 0.0
             progress = min(1.0, max(step / self.steps, by_time))
             self.append(Decision(step, self.steps, progress, seconds, LIMIT_CHANGED, self.hours))
@@ -151,11 +153,14 @@ def misses(decision: Decision, step: int, seconds: float, step_seconds: float, h
 def _read(path: Path) -> list[Decision]:
     if not path.is_file():
         return []
-    decisions = []
+    decisions: list[Decision] = []
     lines = path.read_bytes().split(b"\n")
     for number, line in enumerate(lines[:-1], 1):  # what follows the last newline was never in effect
         try:
-            decisions.append(Decision(**json.loads(line)))
+            decision = Decision(**json.loads(line))
+            if decision.why == LIMIT_CHANGED:
+                decisions = [d for d in decisions if d.step <= decision.step]
+            decisions.append(decision)
         except (ValueError, TypeError) as error:
             raise InputError(
                 f"{path}: line {number} is damaged ({error}). Delete that line; the checkpoint knows what was decided."

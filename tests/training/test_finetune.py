@@ -10,7 +10,7 @@ import torch
 import yaml
 
 from medidiff.cohort import Case
-from medidiff.errors import ConfigError
+from medidiff.errors import ConfigError, PriorError
 from medidiff.io import write_nifti
 from medidiff.prior import Prior, read_entry
 from medidiff.training import run
@@ -80,7 +80,6 @@ def test_what_is_left_out_is_the_prior_s(base: Path, tmp_path: Path, tiny_prior:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        (["start_from=nowhere"], "nowhere"),
         (["start_from=null", "method=lora"], "--from"),
         (["method=lora", "network.widths=[8, 8, 8]"], "widths"),
         (["method=both"], "method"),
@@ -90,6 +89,11 @@ def test_what_cannot_be_is_refused(base: Path, tmp_path: Path, settings: list[st
     path = cohort(tmp_path, SPLITS)
     with pytest.raises(ConfigError, match=words):
         load_config(path, [f"start_from={base}", *settings])
+
+
+def test_a_prior_that_is_not_there_is_told_as_such(tmp_path: Path) -> None:
+    with pytest.raises(PriorError, match=r"nowhere.*general"):
+        load_config(cohort(tmp_path, SPLITS), ["start_from=nowhere"])
 
 
 @pytest.mark.parametrize("method", ["full", "lora"])

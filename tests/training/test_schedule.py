@@ -178,3 +178,17 @@ def test_a_signal_and_a_checkpoint_are_agreed_on_at_the_end_of_a_step(monkeypatc
     steps, _ = simulate(budget, clock, lambda step: 1.0, first=3)
     assert steps == 4
     assert budget.interrupted
+
+
+def test_a_raised_limit_undoes_an_end_that_lies_ahead(tmp_path: Path) -> None:
+    """Killed after "the time is up" and before the checkpoint: with more hours the run goes on, and so it does when it
+    is resumed once more."""
+    path = tmp_path / "schedule.jsonl"
+    first = Schedule(path, 1000, 1.0)
+    first.begin(0, 0.0)
+    first.decide(50, 50, 3600.0, "the time is up")
+    for _ in range(2):
+        again = Schedule(path, 1000, 2.0)
+        again.begin(40, 3000.0)
+        assert again.progress(50) < 1
+        assert again.current(60).steps == 1000
