@@ -20,6 +20,7 @@ from medidiff.io.bids import is_bids
 from medidiff.io.nifti_header import NIFTI_SUFFIXES, nifti_suffix
 
 _READ_SUFFIXES = (".nii.gz", ".nii", ".hdr")
+_OF_OTHER_VERBS = ", --series ID one"  # in the advice on 4D DICOM; prepare has no such option
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,9 @@ class Scan:
         """What tells it from all others: two SRC may hold files of the same path."""
         return self.folder, self.path
 
-    def key(self, *more: Path | None) -> str:
-        """Changes when the scan's files, or `more`, change in place, size or time."""
-        told = [self.path, str(self.source.name)]
+    def key(self, *more: Path | None, said: str = "") -> str:
+        """Changes when the scan's files, or `more`, change in place, size or time, or another modality is `said`."""
+        told = [self.path, str(self.source.name), *filter(None, [said])]
         for file in (*self.source.files, *filter(None, more)):
             try:
                 stat = file.stat()
@@ -159,6 +160,7 @@ def _dicom_scans(root: Path, choice: InputChoice) -> tuple[list[Scan], list[Reje
     rejections = [
         rejection_of(one.label, one.error, one.label) for one in found.aside if isinstance(one.error, MedidiffError)
     ]
+    rejections = [replace(one, reason=one.reason.replace(_OF_OTHER_VERBS, "")) for one in rejections]
     return [_dicom_scan(source, root) for source in found.sources if isinstance(source, DicomSource)], rejections
 
 

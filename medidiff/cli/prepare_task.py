@@ -105,7 +105,8 @@ def _item(scan: Scan, row: Participant | None, patient: str, mask: Path | None) 
     attributes = dict(row.attributes) if row is not None else _header_attributes(scan)
     modality = row.modality if row is not None else ""
     read = ReadScan(scan.source, mask)
-    return Item(scan.path, patient, scan.key(mask), read, attributes, modality, scan.source.label)
+    key = scan.key(mask, said=modality or getattr(scan.source, "modality", ""))
+    return Item(scan.path, patient, key, read, attributes, modality, scan.source.label)
 
 
 def _patient(scan: Scan, row: Participant | None) -> str:
@@ -185,6 +186,12 @@ def _told(found: FoundScans, table: Participants | None, rows: _Rows, rejections
     left = sum(one.kind == "not in the table" for one in rejections)
     if left:
         told.append(f"{plural(left, 'scan')} left out: no row of {table.path.name} is about them (see rejected.tsv).")
+    matched = [(scan, rows[scan.place]) for scan in found.scans]
+    if assumed := sum(row is not None and not row.stated and not scan.patient for scan, row in matched):
+        told.append(
+            f"{table.path.name} does not say whose they are for {plural(assumed, 'scan')} (column `patient`): every case "
+            "is taken for a patient of its own. If some are of one person, say so: a person must not be in two splits."
+        )
     return told
 
 

@@ -21,6 +21,7 @@ _LABELS = 8
 _SAMPLE = 100_000
 _FARTHEST = 100.0
 _SATURATED = 0.5
+_LOWEST_OF_CT = -200.0  # HU: air has -1000, and nearly every CT holds some
 _NOISE_ALONE = 0.3  # white noise alone has 0.39: its percentiles lie 2.58 standard deviations from the middle
 _KINDS = (
     ("4D", "4D"), ("NaN or infinite", "not finite"), ("every voxel", "constant"), ("constant", "constant"),
@@ -122,6 +123,19 @@ def check_modality(modality: str, recipe: Recipe) -> None:
         raise Unfit(
             "intensity", f"is {modality}, and the recipe's intensity window is for CT. Prepare it into another store."
         )
+
+
+def doubtful_units(volume: Volume, modality: str, recipe: Recipe) -> list[str]:
+    """A warning where values that are taken as HU do not look like it, and nobody says that they are."""
+    if not isinstance(recipe.intensity, Window) or modality:
+        return []
+    known = volume.data if volume.unmeasured is None else volume.data[~volume.unmeasured]
+    if known.size == 0 or known.min() < _LOWEST_OF_CT:
+        return []
+    return [
+        f"nobody says whether it is CT, and no value lies below {_LOWEST_OF_CT:g}, as air has in CT (-1000 HU). If it "
+        "is, say so with --modality CT or in the table; else prepare it into a store with --intensity percentile"
+    ]
 
 
 def check_size(shape: tuple[int, ...], recipe: Recipe) -> None:

@@ -7,8 +7,9 @@ import io
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 
 from medidiff.cohort.manifest import CORE, SPLITS, AttributeKind
@@ -18,6 +19,9 @@ MISSING = frozenset({"", "n/a", "na", "nan", "null", "none"})
 """What stands where nothing is known, in whatever case."""
 
 _KEYS = ("case", "participant_id", "patient", "split", "modality")
+_MEANT = {**{key: key for key in _KEYS}, "patient_id": "patient"}
+_OTHER_WORDS = frozenset({"mortality", "cause", "inpatient", "outpatient"})  # close to one of them, and no slip
+_CLOSE = 0.8
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _ENDING = re.compile(r"\.(nii\.gz|nii|hdr)$", re.IGNORECASE)
 _TOP_CODED = "+"
@@ -131,10 +135,11 @@ def read_participants(path: Path, categorical: Iterable[str] = ()) -> Participan
 
     Raises:
         ConfigError: No such file, not a table, a column is missing or twice, a case stands in it twice, an unknown
-            split, or a patient in two splits.
+            split, a patient in two splits, or a column whose name is nearly one of those above.
     """
     columns, rows = _cells(path)
     plain = {column.strip().lower(): column for column in columns}
+    _check_spelling(path, columns, plain.keys())
     if not {"case", "participant_id"} & plain.keys():
         raise ConfigError(f"--table {path}: has the columns {', '.join(columns)}; needs `case` or `participant_id`.")
     named = [column for column in columns if column.strip().lower() not in _KEYS]
@@ -152,6 +157,21 @@ def read_participants(path: Path, categorical: Iterable[str] = ()) -> Participan
     participants = tuple(_participant(path, number, row, plain, kinds) for number, row in enumerate(rows, start=2))
     _check_unique(path, participants)
     return Participants(path, participants, kinds, tuple(warnings))
+
+
+def _check_spelling(path: Path, columns: Iterable[str], plain: Collection[str]) -> None:
+    """Refuse a slip of the pen: as an attribute, `pateint` would let a patient's cases into several splits."""
+    for column in columns:
+        name = column.lower()
+        close = () if name in {*_KEYS, *_OTHER_WORDS} else get_close_matches(name, _MEANT, n=1, cutoff=_CLOSE)
+        meant = _MEANT[close[0]] if close else ""
+        whose_is_said = meant in ("patient", "participant_id") and "patient" in plain
+        if meant and meant not in plain and not whose_is_said:
+            raise ConfigError(
+                f"--table {path}: the column {column!r}: is `{meant}` meant? Rename it so"
+                + (" (the manifest holds its values: give research codes)" if meant == "patient" else "")
+                + ", or, if it is something else, give it a name less like that."
+            )
 
 
 def _participant(

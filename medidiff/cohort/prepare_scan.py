@@ -17,6 +17,7 @@ from medidiff.cohort.checks import (
     check_noise,
     check_size,
     check_values,
+    doubtful_units,
     rejection_of,
 )
 from medidiff.cohort.own_noise import measured_own_noise
@@ -106,6 +107,7 @@ def _prepare(reading: Reading, item: Item, recipe: Recipe, store: Store) -> dict
     check_is_scan(volume)
     modality = item.modality or volume.modality
     check_modality(modality, recipe)
+    doubts = doubtful_units(volume, modality, recipe)
     identity = scan_id(volume.data, volume.affine_ras)
     mask = None if reading.mask is None else _labels(volume, reading.mask)
     turned = to_ras(volume)
@@ -148,7 +150,7 @@ def _prepare(reading: Reading, item: Item, recipe: Recipe, store: Store) -> dict
         "voxels": voxels,
         "mask": labels is not None,
         "histogram": counts.tolist(),
-        "warnings": warnings,
+        "warnings": [*doubts, *warnings],
     }
 
 

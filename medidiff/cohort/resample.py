@@ -17,6 +17,9 @@ _WHOLE = 1e-3
 """A factor this close to a whole number is one."""
 
 
+_SAME_WEIGHT = 1e-5
+
+
 @dataclass(frozen=True)
 class Resampling:
     """Weights of the voxels of a grid in those of another one, axis by axis.
@@ -43,11 +46,31 @@ class Resampling:
         return np.ascontiguousarray(data)
 
     def nearest(self, labels: np.ndarray) -> np.ndarray:
-        """Labels on the new grid: those of the old voxel with the largest weight; nothing in between is made up."""
-        for axis, matrix in enumerate(self.matrices):
-            if matrix is not None:
-                labels = np.take(labels, np.asarray(matrix.argmax(axis=1)).ravel(), axis=axis)
-        return np.ascontiguousarray(labels)
+        """Labels on the new grid, in place where the scan is: in each new voxel the label with the largest weight.
+
+        Of labels with the same weight the largest number is taken, so that thin structures do not vanish in label 0.
+
+        Args:
+            labels: Whole numbers from 0 (x, y, z).
+        """
+        from scipy import ndimage
+
+        shape = tuple(n if m is None else m.shape[0] for n, m in zip(labels.shape, self.matrices, strict=True))
+        out, best = np.zeros(shape, labels.dtype), np.zeros(shape, np.float32)
+        rest = np.ones(shape, np.float32)  # of label 0
+        for label, box in enumerate(ndimage.find_objects(labels), start=1):
+            if box is None:
+                continue
+            near = [_part(matrix, old) for matrix, old in zip(self.matrices, box, strict=True)]
+            new = tuple(rows for rows, _ in near)
+            parts = (near[0][1], near[1][1], near[2][1])
+            weight = Resampling(parts, self.affine_ras, self.noise_gain).apply(labels[box] == label)
+            rest[new] -= weight
+            wins = (weight > 0) & (weight >= best[new] - _SAME_WEIGHT)
+            out[new][wins] = label
+            best[new][wins] = weight[wins]
+        out[rest > best + _SAME_WEIGHT] = 0
+        return out
 
 
 def to_ras(volume: Volume) -> Volume:
@@ -101,6 +124,16 @@ def plan_resampling(volume: Volume, spacing_mm: tuple[float, float, float] | Lit
     if all(matrix is None for matrix in matrices):
         return None
     return Resampling((matrices[0], matrices[1], matrices[2]), affine, gain)
+
+
+def _part(matrix: sparse.csr_array | None, old: slice) -> tuple[slice, sparse.csr_array | None]:
+    """The new voxels that a range of old ones reaches, and its weights in them."""
+    if matrix is None:
+        return old, None
+    columns = matrix[:, old]
+    reached = np.flatnonzero(np.diff(columns.indptr))
+    rows = slice(int(reached[0]), int(reached[-1]) + 1) if len(reached) else slice(0, 0)
+    return rows, columns[rows]
 
 
 def _block_weights(n: int, count: int, factor: int, start: float) -> sparse.csr_array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, cast
@@ -54,7 +55,8 @@ class FolderSource(BaseModel):
     weight: float = Field(default=1.0, gt=0)
     """Share of the patches, relative to the other sources."""
     files: str
-    """Path under the data root with `{case}` where the table's case name goes, or a glob when there is no table."""
+    """Path under the data root with `{case}` where the table's case name goes, or a glob when there is no table: then
+    val is every tenth patient, as far as the files' names tell them (sub-01, IXI012 of IXI012_T1w), else file."""
     table: str | None = None
     """participants.tsv under the data root with the columns case, split and, where scans share one, patient."""
     downsample: tuple[int, int, int] = (1, 1, 1)
@@ -129,10 +131,21 @@ def _files(source: FolderSource, root: Path, split: str) -> Iterator[tuple[str, 
     for folder in {folder for path in paths for folder in (path.parent, *path.parents) if folder.is_relative_to(root)}:
         if (folder / "participants.tsv").is_file():
             raise ConfigError(f"source {source.name}: {folder}/participants.tsv assigns patients; name it as `table`.")
-    validation = {path for i, path in enumerate(paths) if len(paths) > 4 and i % 10 == 9}
-    for path in paths:
-        if (path in validation) == (split == "val"):
+    of_patient = [_prefix(path.relative_to(root)) for path in paths]
+    if len(set(of_patient)) == 1:  # the name of the set
+        of_patient = [str(path) for path in paths]
+    validation = set(list(dict.fromkeys(of_patient))[9::10])
+    for path, patient in zip(paths, of_patient, strict=True):
+        if (patient in validation) == (split == "val"):
             yield path.name.split(".")[0], "", path
+
+
+def _prefix(path: Path) -> str:
+    """What the scans of one patient have in common, as far as names tell: sub-X, or all up to a number and its "_"
+    (IXI012 of IXI012_T1w, patient_07 of patient_07_MR); the whole path where there is neither."""
+    subject = next((part for part in path.parts if part.startswith("sub-")), "")
+    start = re.match(r"sub-[^_.]+", subject) or re.match(r"[^.]*?\d{2}[^_.]*(?=_)", path.name)
+    return start[0] if start else path.as_posix()
 
 
 def _folder_case(source: FolderSource, name: str, patient: str, path: Path) -> Case:

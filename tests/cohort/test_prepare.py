@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from medidiff.cohort import prepare as preparation
-from medidiff.cohort.checks import Rejection
+from medidiff.cohort.checks import Rejection, doubtful_units
 from medidiff.cohort.manifest import AttributeKind
 from medidiff.cohort.prepare import Cohort, NothingUsable, Prepared, prepare
 from medidiff.cohort.prepare_scan import Item, body_box, prepare_scan
@@ -198,13 +198,28 @@ def test_copies_are_found_also_with_other_axes_and_headers(tmp_path: Path) -> No
     assert done.failed == 0
 
 
-def test_one_scan_of_two_patients_is_a_loud_warning(tmp_path: Path) -> None:
+def test_one_scan_of_two_patients_is_left_out_under_every_name(tmp_path: Path) -> None:
     scans = Scans(several(6)).add(Ball(0, shape=(16, 15, 14)), "somebody-else")
-    done = prepare(cohort(scans.items), tmp_path / "s", Recipe(), seed=1)
-    assert [(one.source, one.kind, one.failed) for one in done.rejections] == [
-        ("scan-006.nii.gz", "duplicate of another patient", True)]  # fmt: skip
-    assert any("TWO PATIENTS" in text for text in done.warnings)
-    assert "somebody-else" not in {row.patient for row in done.rows}
+    scans.add(Ball(0, shape=(16, 15, 14)), "patient-0")  # and once more the first one's
+    for name, order in (("s", scans.items), ("t", scans.items[::-1])):
+        done = prepare(cohort(order), tmp_path / name, Recipe(), seed=1)
+        assert [(one.source, one.kind, one.failed) for one in done.rejections] == [
+            (f"scan-{k:03d}.nii.gz", "duplicate of another patient", True) for k in (0, 6, 7)]  # fmt: skip
+        assert "scan-006.nii.gz, WHICH" in done.rejections[0].reason
+        assert "scan-000.nii.gz, WHICH" in done.rejections[1].reason
+        assert any("TWO PATIENTS" in text for text in done.warnings)
+        assert [row.source for row in sorted(done.rows, key=lambda row: row.source)] == [
+            f"scan-{k:03d}.nii.gz" for k in range(1, 6)]  # fmt: skip
+
+
+@pytest.mark.parametrize(("modality", "shift", "told"), [("", 0, True), ("CT", 0, False), ("", -1000, False)])
+def test_a_window_on_values_that_do_not_look_like_hu(modality: str, shift: float, told: bool) -> None:
+    volume = Ball(0)().volume
+    volume = volume.with_data(volume.data + np.float32(shift))
+    said = doubtful_units(volume, modality, Recipe(intensity=Window(low=-1000, high=1000)))
+    assert bool(said) == told
+    assert not told or "--modality CT" in said[0]
+    assert not doubtful_units(volume, modality, Recipe())
 
 
 def test_of_copies_with_different_masks_the_first_by_path_is_stored_whatever_the_order(tmp_path: Path) -> None:

@@ -116,6 +116,33 @@ def test_labels_keep_their_values_and_go_with_the_scan(new: tuple[float, float, 
     assert (out[smooth < 0.001] == 0).all()
 
 
+@pytest.mark.parametrize("spacing", [(2.0, 2.0, 2.0), (3.0, 2.0, 4.0), (2.0, 1.0, 1.7), (1.5, 1.5, 1.5)])
+def test_labels_do_not_move(spacing: tuple[float, float, float]) -> None:
+    """A grid of 24 is cut in whole voxels: what is symmetric stays so, and the labels of the mirror image are the
+    mirror image of the labels."""
+    rng = np.random.default_rng(0)
+    labels = np.zeros((24, 24, 24), dtype=np.uint8)
+    labels[5:19, 7:17, 3:21] = 2  # symmetric, with odd edges: every block at its rim is half in it
+    grid = plan_resampling(Volume.from_array(labels), spacing)
+    assert grid is not None
+    out = grid.nearest(labels)
+    assert (out == 2).any()
+    noise = rng.integers(0, 4, labels.shape).astype(np.uint8)
+    for axis in range(3):
+        np.testing.assert_array_equal(out, np.flip(out, axis))
+        np.testing.assert_array_equal(grid.nearest(np.flip(noise, axis)), np.flip(grid.nearest(noise), axis))
+
+
+def test_labels_of_blocks_are_their_majority() -> None:
+    labels = np.random.default_rng(1).integers(0, 3, (12, 8, 9)).astype(np.uint8)
+    grid = plan_resampling(Volume.from_array(labels), (2.0, 2.0, 3.0))
+    assert grid is not None
+    blocks = labels.reshape(6, 2, 4, 2, 3, 3).transpose(0, 2, 4, 1, 3, 5).reshape(6, 4, 3, 12)
+    votes = np.stack([(blocks == label).sum(-1) for label in range(3)], -1)
+    most = votes.shape[-1] - 1 - votes[..., ::-1].argmax(-1)  # of a tie the largest
+    np.testing.assert_array_equal(grid.nearest(labels), most)
+
+
 @pytest.mark.parametrize("codes", ["LPS", "PSR", "IRA", "RAS"])
 def test_axes_turn_to_ras_without_touching_a_value(codes: str) -> None:
     from nibabel.orientations import axcodes2ornt, inv_ornt_aff

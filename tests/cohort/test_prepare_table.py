@@ -70,6 +70,27 @@ def test_columns_that_name_people_stay_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("column", "meant"),
+    [("pateint", "patient"), ("Patients", "patient"), ("patient_id", "patient"), ("Patient ID", "patient"),
+     ("splt", "split"), ("Spilt", "split"), ("modalty", "modality"), ("participant-id", "participant_id"),
+     ("cases", "case")],
+)  # fmt: skip
+def test_a_slip_in_a_columns_name_is_no_attribute(column: str, meant: str, tmp_path: Path) -> None:
+    key = "participant_id" if meant == "case" else "case"
+    with pytest.raises(ConfigError, match=f"the column '{column}': is `{meant}` meant\\? Rename it so"):
+        read_participants(write(tmp_path, f"{key}\t{column}\nA\tx\nB\tx\n"))
+
+
+def test_names_may_have_capitals_and_spaces_and_other_words_are_attributes(tmp_path: Path) -> None:
+    text = (
+        " Case,Patient , SPLIT,mortality,site,age,race,patient_no,outpatient\nA,p,train,1,2,3,4,5,6\nB,p,,1,2,3,4,5,6\n"
+    )
+    table = read_participants(write(tmp_path, text, "t.csv"))
+    assert [(row.patient, row.split) for row in table.rows] == [("p", "train"), ("p", "")]
+    assert set(table.kinds) == {"mortality", "site", "age", "race", "patient_no", "outpatient"}
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         ("", "holds no rows"),

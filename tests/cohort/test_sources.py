@@ -66,6 +66,21 @@ def test_a_glob_without_a_table_reads_every_scan_once(tmp_path: Path) -> None:
     assert len(val) == 1
 
 
+@pytest.mark.parametrize(
+    ("pattern", "tokens"), [("sub-p{k}_ses-{s}_T1w", 1), ("IXI0{k:02d}_T{s}w", 1), ("patient_{k:02d}_{s}", 2)]
+)
+def test_without_a_table_files_of_one_patient_stay_together(pattern: str, tokens: int, tmp_path: Path) -> None:
+    names = [pattern.format(k=k, s=s) for k in range(1, 13) for s in (1, 2, 3)]
+    _write_scans(tmp_path, [(name, name, "train") for name in names])
+    (tmp_path / "participants.tsv").unlink()
+    source = FolderSource(name="set", files="images/*.nii.gz", tau=0.0)
+    train, val = ([case.name for case in load_source(source, tmp_path, tmp_path, s)] for s in ("train", "val"))
+    assert sorted(train + val) == sorted(names)
+    assert len(val) == 3
+    patients = [{tuple(name.split("_")[:tokens]) for name in side} for side in (train, val)]
+    assert [len(side) for side in patients] == [11, 1]
+
+
 def test_missing_scan_is_named(tmp_path: Path) -> None:
     _write_scans(tmp_path, [("a", "p1", "train")])
     (tmp_path / "images" / "a.nii.gz").unlink()
