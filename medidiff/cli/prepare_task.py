@@ -189,7 +189,7 @@ def _told(found: FoundScans, table: Participants | None, rows: _Rows, rejections
     matched = [(scan, rows[scan.place]) for scan in found.scans]
     if assumed := sum(row is not None and not row.stated and not scan.patient for scan, row in matched):
         told.append(
-            f"{table.path.name} does not say whose they are for {plural(assumed, 'scan')} (column `patient`): every case "
+            f"{table.path.name} does not say whose {plural(assumed, 'scan')} are (column `patient`): every case "
             "is taken for a patient of its own. If some are of one person, say so: a person must not be in two splits."
         )
     return told

@@ -55,7 +55,8 @@ class Resampling:
         """
         from scipy import ndimage
 
-        shape = tuple(n if m is None else m.shape[0] for n, m in zip(labels.shape, self.matrices, strict=True))
+        sizes = [None if matrix is None else np.diff(matrix.indptr).size for matrix in self.matrices]
+        shape = tuple(size or n for n, size in zip(labels.shape, sizes, strict=True))
         out, best = np.zeros(shape, labels.dtype), np.zeros(shape, np.float32)
         rest = np.ones(shape, np.float32)  # of label 0
         for label, box in enumerate(ndimage.find_objects(labels), start=1):
@@ -63,6 +64,8 @@ class Resampling:
                 continue
             near = [_part(matrix, old) for matrix, old in zip(self.matrices, box, strict=True)]
             new = tuple(rows for rows, _ in near)
+            if any(rows.start == rows.stop for rows in new):
+                continue
             parts = (near[0][1], near[1][1], near[2][1])
             weight = Resampling(parts, self.affine_ras, self.noise_gain).apply(labels[box] == label)
             rest[new] -= weight

@@ -2,14 +2,17 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
 
 from medidiff.cohort.store import Store
@@ -108,6 +111,52 @@ def test_scans_that_are_not_given_again_are_told(cohort: Path, tmp_path: Path, r
     assert Store.open(tmp_path / "store").meta["licence"] == "CC0"
 
 
+def test_a_table_of_cases_alone_takes_each_for_a_patient_and_says_so(cohort: Path, tmp_path: Path, run: Run) -> None:
+    told = prepared(run, cohort, "-o", "store", "--table", "participants.tsv", "--seed", 3)
+    assert not any("a patient of its own" in text for text in told["warnings"])
+    (tmp_path / "t.tsv").write_text("\n".join(["case\tage", *(f"case-{k}\t{k}" for k in range(6))]) + "\n")
+    told = prepared(run, cohort, "-o", "other", "--table", "t.tsv", "--seed", 3)
+    assert sum("whose 6 scans are (column `patient`): every case is taken" in text for text in told["warnings"]) == 1
+
+
+def test_a_window_asks_what_scans_of_no_known_modality_are(cohort: Path, tmp_path: Path, run: Run) -> None:
+    args = (cohort, "-o", "store", "--table", "participants.tsv", "--seed", 3, "--intensity", "window:-1000,1000")
+    told = prepared(run, *args)
+    assert any(text.startswith("6 of 6 scans: nobody says whether it is CT") for text in told["warnings"])
+    told = prepared(run, *args, "--modality", "CT")  # the answer counts in the same store
+    assert not any("whether it is CT" in text for text in told["warnings"])
+    assert {row.modality for row in Store.open(tmp_path / "store").scans()} == {"CT"}
+
+
+def test_one_scan_of_two_patients_is_in_the_store_under_no_name(cohort: Path, tmp_path: Path, run: Run) -> None:
+    shutil.copy(cohort / "case-0.nii.gz", cohort / "more" / "case-3b.nii.gz")
+    with (tmp_path / "participants.tsv").open("a") as table:
+        table.write("case-3b\tP9\t20\tF\n")
+    done = run("prepare", cohort, "-o", "store", "--table", "participants.tsv", "--jobs", 1)
+    assert done.code == 4
+    assert "TWO PATIENTS" in done.err
+    sources = {row.source for row in Store.open(tmp_path / "store").scans()}
+    assert len(sources) == 5
+    assert not sources & {"case-0.nii.gz", "more/case-3b.nii.gz"}
+
+
+def test_the_advice_on_4d_dicom_names_options_of_prepare(tmp_path: Path, run: Run) -> None:
+    for k in range(2):
+        make_series(tmp_path / "dicom" / str(k), seed=k, study=str(k), patient=(f"A{k}", f"{NUMBER}{k}"))
+    for time_point in (1, 2):
+        folder = tmp_path / "dicom" / f"t{time_point}"
+        make_series(folder, number=9, study="0", patient=("A0", f"{NUMBER}0"), TemporalPositionIdentifier=time_point)
+        for file in folder.iterdir():
+            plane = pydicom.dcmread(file)
+            plane.SeriesInstanceUID = "1.2.3.4"
+            plane.save_as(file)
+    told = prepared(run, "dicom", "-o", "store", code=4)
+    reasons = [one["reason"] for one in told["rejected"] if one["kind"] == "4D"]
+    assert len(reasons) == 1
+    assert "--4d each takes every one of them." in reasons[0]
+    assert "--series" not in (tmp_path / "store" / "rejected.tsv").read_text()
+
+
 def test_scans_that_leave_train_are_told(cohort: Path, tmp_path: Path, run: Run) -> None:
     table = tmp_path / "split.tsv"
     rows = "".join(f"case-{k}\tP{k // 2}\tSPLIT{k // 2}\n" for k in range(6))
@@ -122,7 +171,7 @@ def test_scans_that_leave_train_are_told(cohort: Path, tmp_path: Path, run: Run)
 
 def test_dicom_that_may_split_a_person_is_told(tmp_path: Path, run: Run) -> None:
     for k, (number, issuer) in enumerate((("", ""), ("", ""), ("77123", "A"), ("77123", "B"))):
-        tags = {"IssuerOfPatientID": issuer} if issuer else {}
+        tags: dict[str, Any] = {"IssuerOfPatientID": issuer} if issuer else {}
         make_series(tmp_path / "d" / str(k), seed=k, study=str(k), number=k + 1, patient=("X^Y", number), **tags)
     done = prepared(run, "d", "-o", "store")
     told = " ".join(done["warnings"])

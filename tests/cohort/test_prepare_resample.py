@@ -133,6 +133,14 @@ def test_labels_do_not_move(spacing: tuple[float, float, float]) -> None:
         np.testing.assert_array_equal(grid.nearest(np.flip(noise, axis)), np.flip(grid.nearest(noise), axis))
 
 
+def test_a_label_that_lies_in_no_new_voxel_is_none() -> None:
+    labels = np.zeros((9, 9, 9), dtype=np.uint8)
+    labels[8, 8, 8] = 5  # in the rest that fills no block
+    grid = plan_resampling(Volume.from_array(labels), (2.0, 2.0, 2.0))
+    assert grid is not None
+    np.testing.assert_array_equal(grid.nearest(labels), np.zeros((4, 4, 4)))
+
+
 def test_labels_of_blocks_are_their_majority() -> None:
     labels = np.random.default_rng(1).integers(0, 3, (12, 8, 9)).astype(np.uint8)
     grid = plan_resampling(Volume.from_array(labels), (2.0, 2.0, 3.0))
