@@ -158,10 +158,11 @@ def queries(store: Path) -> dict[str, float]:
     def ids(split: str | None = None, where: Any = None) -> list[str]:
         return select(opened.manifest, split, where).column("scan_id").to_pylist()
 
-    timed = {}
-    start = time.perf_counter()
-    opened = Store.open(store)
-    timed["open"] = time.perf_counter() - start
+    timed = {"open": float("inf")}
+    for _ in range(3):  # the first loads libraries
+        start = time.perf_counter()
+        opened = Store.open(store)
+        timed["open"] = min(timed["open"], time.perf_counter() - start)
     questions: dict[str, Any] = {
         "train": lambda: ids("train"),
         "women in train": lambda: ids("train", {"sex": "F"}),
