@@ -35,7 +35,7 @@ PEAK_FLOPS = {"H200": 989e12, "H100": 989e12, "A100": 312e12}
 """Dense bfloat16 peak by name of the accelerator, for the utilisation (vendor's data sheets)."""
 
 
-def run(quick: bool = False, rounds: int = 7, threads: int | None = None) -> dict[str, Any]:
+def run(quick: bool = False, rounds: int = 5, threads: int | None = None) -> dict[str, Any]:
     """Times of every variant; `quick` takes small patches and two rounds, and its ratios mean nothing."""
     threads = threads or int(os.environ.get("OMP_NUM_THREADS", 2))
     torch.set_num_threads(threads)
