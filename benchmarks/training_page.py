@@ -65,6 +65,11 @@ def _verdicts(results: dict[str, Any]) -> list[str]:
     rows = ["| demand | |", "|---|---|"]
     for name, demand in DEMANDS.items():
         verdict = "not measured yet" if name not in results else "HOLDS" if results[name]["holds"] else "SHORT"
+        if name == "noise_map" and name in results:
+            mean, half = results[name]["price_db"], results[name]["price_db_half_width"]
+            verdict += (
+                f" in the mean: {mean:+.2f} dB, and 3 pairs of seeds leave [{mean - half:.2f}, {mean + half:.2f}]"
+            )
         rows.append(f"| {demand} | {verdict} |")
     return rows
 
