@@ -214,7 +214,7 @@ def test_expected_error_is_the_error_that_the_exact_denoiser_makes(tau: float, l
 @pytest.mark.parametrize("tau", [0.0, 0.1, 0.3])
 @pytest.mark.parametrize("keep", [0.4, 0.8, 1.0])
 def test_the_clean_error_is_estimated_from_noisy_targets(tau: float, keep: float) -> None:
-    """D = keep y on white Gaussian scans: its error against the clean scan is known, and so is the estimate's scatter."""
+    """D = keep y on white Gaussian scans: its error is known, and so is the scatter of the estimate."""
     drawn = torch.randn(3, 4, 1, 32, 32, 32, generator=torch.Generator().manual_seed(1))
     clean, own, added = 0.5 * drawn[0], drawn[1], drawn[2]
     level_of = torch.full((4, 1, 1, 1, 1), tau)

@@ -10,7 +10,7 @@ from torch import Generator
 from medidiff.diffusion.preconditioning import Preconditioned
 from medidiff.errors import ConfigError
 from medidiff.nets.embedding import CategoricalSlot, ConditionSlots, ContinuousSlot
-from medidiff.nets.unet import HaarUNet, NetConfig
+from medidiff.nets.unet import HaarUNet
 from medidiff.prior import Prior
 from medidiff.training.start import merged_conditions, start_from
 
@@ -21,14 +21,14 @@ HAD = ConditionSlots(
 
 
 def fresh(prior: Prior, slots: ConditionSlots) -> Preconditioned:
-    network = NetConfig(**(prior.card.network.model_dump() | {"slots": slots}))
+    network = prior.card.network.model_copy(update={"slots": slots})
     return Preconditioned(HaarUNet(network), torch.tensor([0.7]), 0.002, 80.0)
 
 
 @pytest.fixture
 def conditioned(tiny_prior: Prior, tmp_path: Path) -> Path:
     """A prior with random weights that knows heads and ages."""
-    config = NetConfig(**(tiny_prior.card.network.model_dump() | {"slots": HAD}))
+    config = tiny_prior.card.network.model_copy(update={"slots": HAD})
     generator = Generator().manual_seed(4)
     state = HaarUNet(config).state_dict()
     weights = {name: t + 0.1 * torch.randn(t.shape, generator=generator) for name, t in state.items()}
