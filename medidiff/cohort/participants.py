@@ -139,7 +139,7 @@ def read_participants(path: Path, categorical: Iterable[str] = ()) -> Participan
     """
     columns, rows = _cells(path)
     plain = {column.strip().lower(): column for column in columns}
-    _check_spelling(path, columns, plain.keys())
+    check_spelling(path, columns, plain.keys())
     if not {"case", "participant_id"} & plain.keys():
         raise ConfigError(f"--table {path}: has the columns {', '.join(columns)}; needs `case` or `participant_id`.")
     named = [column for column in columns if column.strip().lower() not in _KEYS]
@@ -159,7 +159,7 @@ def read_participants(path: Path, categorical: Iterable[str] = ()) -> Participan
     return Participants(path, participants, kinds, tuple(warnings))
 
 
-def _check_spelling(path: Path, columns: Iterable[str], plain: Collection[str]) -> None:
+def check_spelling(path: Path, columns: Iterable[str], plain: Collection[str]) -> None:
     """Refuse a slip of the pen: as an attribute, `pateint` would let a patient's cases into several splits."""
     for column in columns:
         name = column.lower()
@@ -168,7 +168,7 @@ def _check_spelling(path: Path, columns: Iterable[str], plain: Collection[str]) 
         whose_is_said = meant in ("patient", "participant_id") and "patient" in plain
         if meant and meant not in plain and not whose_is_said:
             raise ConfigError(
-                f"--table {path}: the column {column!r}: is `{meant}` meant? Rename it so"
+                f"table {path}: the column {column!r}: is `{meant}` meant? Rename it so"
                 + (" (the manifest holds its values: give research codes)" if meant == "patient" else "")
                 + ", or, if it is something else, give it a name less like that."
             )

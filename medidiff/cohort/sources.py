@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from medidiff.cohort.body import averaged
 from medidiff.cohort.cases import AnyCase, Case, Triple
 from medidiff.cohort.own_noise import measured_own_noise
+from medidiff.cohort.participants import check_spelling
 from medidiff.cohort.store_source import StoreSource, store_cases
 from medidiff.errors import ConfigError, InputError
 from medidiff.intensity import Normalisation
@@ -110,6 +111,7 @@ def read_split(table: Path, split: str) -> dict[str, str]:
         rows = list(csv.DictReader(handle, delimiter="\t"))
     if not rows or not {"case", "split"} <= set(rows[0]):
         raise ConfigError(f"table {table}: needs the columns case and split (and patient where scans share one).")
+    check_spelling(table, rows[0], rows[0])
     split_of: dict[str, str] = {}
     patients = {row["case"]: row.get("patient") or row["case"] for row in rows}
     for row in rows:

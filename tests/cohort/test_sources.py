@@ -81,6 +81,15 @@ def test_without_a_table_files_of_one_patient_stay_together(pattern: str, tokens
     assert [len(side) for side in patients] == [11, 1]
 
 
+def test_a_slip_in_a_column_s_name_is_no_patient(tmp_path: Path) -> None:
+    """As a column of no meaning, `pateint` would make every case a patient of its own."""
+    _write_scans(tmp_path, [("a", "p1", "train"), ("b", "p1", "val")])
+    table = tmp_path / "participants.tsv"
+    table.write_text(table.read_text().replace("patient", "pateint", 1))
+    with pytest.raises(ConfigError, match=r"pateint.*patient"):
+        read_split(table, "train")
+
+
 def test_missing_scan_is_named(tmp_path: Path) -> None:
     _write_scans(tmp_path, [("a", "p1", "train")])
     (tmp_path / "images" / "a.nii.gz").unlink()
