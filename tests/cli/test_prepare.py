@@ -421,7 +421,10 @@ def test_killed_or_stopped_it_goes_on_without_doing_anything_twice(
     many(tmp_path / "many", 60)
     args = [str(a) for a in ("prepare", "many", "-o", "s", "--table", "t.tsv", "--seed", 1)]
     process = subprocess.Popen(
-        [sys.executable, "-m", "medidiff", *args, "--jobs", "2"], stderr=subprocess.PIPE, start_new_session=True
+        [sys.executable, "-m", "medidiff", *args, "--jobs", "2"],
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job ignores it
     )
     deadline = time.monotonic() + 60
     while journal_lines(tmp_path / "s") < 10 and time.monotonic() < deadline:
