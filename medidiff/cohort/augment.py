@@ -49,6 +49,10 @@ class Patch(NamedTuple):
     position: np.ndarray | None
 
 
+PLAIN = Augmentation(contrast=0, invert=0, scale=1, offset=0, coarser=0, flip=False, axes=False)
+"""Nothing is varied: patches that a prior is judged on."""
+
+
 def random_patch(
     case: AnyCase, shape: tuple[int, int, int], how: Augmentation, rng: np.random.Generator, position: bool = False
 ) -> Patch:

@@ -12,7 +12,7 @@ import lightning
 import torch
 from torch.utils.data import DataLoader
 
-from medidiff.cohort.augment import Augmentation
+from medidiff.cohort.augment import PLAIN, Augmentation
 from medidiff.cohort.cases import AnyCase
 from medidiff.cohort.conditions import trained_conditions
 from medidiff.cohort.patches import Cohort, PatchDataset, PatchNumbers, start_worker
@@ -144,7 +144,6 @@ class PatchDataModule(lightning.LightningDataModule):
 
     def fixed_dataloader(self, split: str) -> DataLoader[dict[str, Any]]:
         """The same patches of a split every time, not augmented; patch i is of the same source in both splits."""
-        plain = Augmentation(contrast=0, invert=0, scale=1, offset=0, coarser=0, flip=False, axes=False)
         judged = {cases[0].kind for _, cases in self.loaded["val"]}
         sources = [part for part in self.loaded[split] if not judged or part[1][0].kind in judged]
         dataset = PatchDataset(
@@ -152,7 +151,7 @@ class PatchDataModule(lightning.LightningDataModule):
             self.kinds,
             self.shape,
             self.val_patches,
-            augmentation=plain,
+            augmentation=PLAIN,
             seed=self.seed + 1,
             conditions=self.slots,
             position=self.position,

@@ -13,24 +13,18 @@ import numpy as np
 import torch
 
 from medidiff.cohort import AnyCase, PatchDataModule, ProceduralSource
-from medidiff.cohort.augment import Augmentation, random_patch
+from medidiff.cohort.augment import PLAIN, random_patch
 from medidiff.diffusion.losses import clean_squared_error, corrupt
 from medidiff.evaluate.intervals import Interval, paired_t
 from medidiff.io import atomic_write_text
 from medidiff.prior import Denoiser, Prior
 from medidiff.training.config import TrainingConfig
+from medidiff.training.validation import FLOOR, RANGE, VALIDATION_PERCENT
 from medidiff.training.watch import say
 
 COMPARISON = "comparison.json"
-PERCENT = (3.0, 9.0, 15.0)
-"""Noise added, percent of the intensity range."""
-RANGE = 2.0
-"""Intensity range of a normalised scan."""
 MOST_CASES, PATCHES = 24, 2
 """Scans compared at most, and patches a scan."""
-_FLOOR = 0.01
-"""An estimated error below this share of the added noise variance counts as it: the estimate may be negative."""
-_PLAIN = Augmentation(contrast=0, invert=0, scale=1, offset=0, coarser=0, flip=False, axes=False)
 
 
 def compare_with_start(config: TrainingConfig, data: PatchDataModule, path: Path) -> None:
@@ -74,13 +68,13 @@ def compare(new: Prior, old: Prior, cases: Iterable[AnyCase], shape: tuple[int, 
     denoisers = (new.denoiser(), old.denoiser())
     by_patient: dict[str, dict[float, list[tuple[float, float]]]] = {}
     for index, case in enumerate(chosen):
-        of_patient = by_patient.setdefault(case.patient, {p: [] for p in PERCENT})
+        of_patient = by_patient.setdefault(case.patient, {p: [] for p in VALIDATION_PERCENT})
         for percent, both in _measure(denoisers, case, shape, [seed, index]):
             of_patient[percent].append(both)
     if not by_patient:
         return {"verdict": "unknown", "reason": "no held-out scans", "patients": 0, "scans": 0, "levels": []}
     levels = []
-    for percent in PERCENT:
+    for percent in VALIDATION_PERCENT:
         pairs = [np.mean(of_patient[percent], axis=0) for of_patient in by_patient.values()]
         difference = paired_t([float(a) for a, _ in pairs], [float(b) for _, b in pairs])
         means = np.mean(pairs, axis=0)
@@ -121,13 +115,13 @@ def _measure(
 ) -> list[tuple[float, tuple[float, float]]]:
     """(percent, (PSNR of new, of old)) of one scan, dB."""
     rng = np.random.default_rng(seed)
-    squared: dict[float, list[tuple[float, float]]] = {p: [] for p in PERCENT}
+    squared: dict[float, list[tuple[float, float]]] = {p: [] for p in VALIDATION_PERCENT}
     for _ in range(PATCHES):
-        patch, spacing, own, _ = random_patch(case, shape, _PLAIN, rng)
+        patch, spacing, own, _ = random_patch(case, shape, PLAIN, rng)
         target = torch.from_numpy(patch)[None, None]
         tau = torch.full((1, 1, 1, 1, 1), float(own))
         noise = torch.from_numpy(rng.standard_normal(target.shape, dtype=np.float32))
-        for percent in PERCENT:
+        for percent in VALIDATION_PERCENT:
             sigma = percent / 100 * RANGE
             total = torch.full((1, 1, 1, 1, 1), math.hypot(sigma, float(own)))
             pair = corrupt(target, tau, total, noise)
@@ -138,7 +132,7 @@ def _measure(
             squared[percent].append((errors[0], errors[1]))
     results = []
     for percent, pairs in squared.items():
-        least = _FLOOR * (percent / 100 * RANGE) ** 2
+        least = FLOOR * (percent / 100 * RANGE) ** 2
         new_mse, old_mse = (max(float(m), least) for m in np.mean(pairs, axis=0))
         results.append((percent, (_psnr(new_mse), _psnr(old_mse))))
     return results

@@ -16,7 +16,7 @@ VALIDATION_PERCENT = (3.0, 9.0, 15.0)
 """Noise levels of the validation, percent of the intensity range."""
 COLOURED_VALIDATION = (9.0, (0.8, 0.8, 0.0))
 """Level (one of `VALIDATION_PERCENT`) and kernel widths in voxels of the validation under coloured noise."""
-_FLOOR = 0.01
+FLOOR = 0.01
 """An estimated error below this share of the added noise's variance counts as it: the estimate may be negative."""
 RANGE = 2.0
 """Intensity range of a normalised scan, the peak of every PSNR here."""
@@ -51,7 +51,7 @@ def validation_figures(
         if split == "val" and percent == COLOURED_VALIDATION[0]:
             figures |= _coloured(denoise, target, noise, sigma, batch["spacing_mm"])
         pair = corrupt(target, tau, (sigma**2 + tau**2).sqrt(), noise)  # the same y, and how it splits
-        clean = clean_squared_error(mean, pair, target, tau).mean().clamp_min(_FLOOR * sigma**2)
+        clean = clean_squared_error(mean, pair, target, tau).mean().clamp_min(FLOOR * sigma**2)
         figures[f"{split}/psnr_less_own_noise_{percent:g}pct"] = _psnr(clean)
     return figures
 
