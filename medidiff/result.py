@@ -26,6 +26,7 @@ class Result:
         noise_map: Noise standard deviation the task worked with, in the scan's unit; infinite where nothing is known.
         uncertainty: Standard deviation of the output's error, in the scan's unit.
         samples: Posterior samples.
+        masks: Label maps of the samples, where the prior samples them too.
         nfe: Network evaluations, counted.
         seconds: Wall-clock time of the task.
         peak_memory_mib: Largest memory of the process (or the device) during the task.
@@ -41,6 +42,7 @@ class Result:
     noise_map: Volume | None = None
     uncertainty: Volume | None = None
     samples: list[Volume] = field(default_factory=list)
+    masks: list[Volume] = field(default_factory=list)
     nfe: int = 0
     seconds: float = 0.0
     peak_memory_mib: float = 0.0

@@ -5,28 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-import torch
-
 from medidiff.diffusion.signatures import Callback
 from medidiff.errors import UsageError
 from medidiff.prior import Prior
 from medidiff.result import Result
-from medidiff.tasks.conditions import encode_conditions
-from medidiff.tasks.inpaint import generation_warnings
-from medidiff.tasks.session import Session, check_steps
+from medidiff.tasks.conditions import Value, encode_conditions
+from medidiff.tasks.guidance import Guidance
+from medidiff.tasks.sample_maker import SampleMaker
 from medidiff.volume import Volume
 
 
 def synthesise(
     prior: Prior | str | Path,
-    shape: Sequence[int],
+    shape: Sequence[int] | None = None,
     *,
-    spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    spacing_mm: tuple[float, float, float] | None = (1.0, 1.0, 1.0),
     count: int = 1,
     seed: int = 0,
-    conditions: Mapping[str, str | float] | None = None,
-    n_steps: int = 40,
+    conditions: Mapping[str, Value] | None = None,
+    n_steps: int = 10,
+    guidance: Guidance | None = None,
     first: int = 0,
     callback: Callback | None = None,
     device: str = "auto",
@@ -40,12 +38,13 @@ def synthesise(
 
     Args:
         prior: Trained denoiser, its name, or its file.
-        shape: Voxels along x, y and z.
-        spacing_mm: Voxel spacing.
+        shape: Voxels along x, y and z; None takes the prior's own.
+        spacing_mm: Voxel spacing; None takes the prior's, where it knows one only.
         count: Number of samples.
         seed: Sample i depends on the seed and on `first` + i only.
         conditions: What the sample shall show, by name, such as {"kind": "hippocampus_t1"}; the card lists them.
         n_steps: Steps of the sampler; each sample costs two evaluations more than that.
+        guidance: How strongly the conditions are followed.
         first: Number of the first sample, to go on where an earlier run stopped.
         callback: Called as callback(i, t, denoised) at every step of the first sample.
         device: auto, cpu, cuda, cuda:N or mps.
@@ -54,43 +53,56 @@ def synthesise(
         max_gb: Memory (10^9 bytes) one evaluation may take.
 
     Returns:
-        Result with all samples; its output is the first.
+        Result with all samples; its output is the first. Where the prior samples masks too, `masks` has the label maps.
 
     Raises:
         UsageError: The shape, a number or a condition is not acceptable.
         PriorError: The prior is missing or refused.
     """
-    check_steps(n_steps, count)
-    sizes = tuple(int(n) for n in shape)
-    if len(sizes) != 3 or min(sizes) < 8:
-        raise UsageError(f"shape {tuple(shape)}: must be three sizes of 8 voxels or more.")
     if count < 1 or first < 0:
         raise UsageError(f"count {count}, first {first}: must be 1 or more, and 0 or more.")
-    if not all(np.isfinite(s) and s > 0 for s in spacing_mm):
-        raise UsageError(f"spacing_mm {spacing_mm}: must be positive.")
-    session = Session(prior, spacing_mm, device=device, precision=precision, threads=threads, max_gb=max_gb, seed=seed)
-    volumes = []
+    maker = SampleMaker(
+        prior,
+        shape=shape,
+        spacing_mm=spacing_mm,
+        seed=seed,
+        n_steps=n_steps,
+        guidance=guidance,
+        device=device,
+        precision=precision,
+        threads=threads,
+        max_gb=max_gb,
+    )
+    session = maker.session
+    encode_conditions(session.card.conditions, conditions or {})  # refuses what was not trained
+    volumes, masks = [], []
     with session:
-        nothing = torch.zeros(1, session.card.network.channels, *sizes, device=session.device)
-        cond = encode_conditions(session.card.conditions, conditions or {})
-        unobserved = torch.tensor(torch.inf, device=session.device)
         for i in range(count):
-            x, _ = session.sample(nothing, unobserved, first + i, n_steps, callback if i == 0 else None, cond)
-            data = x[0, 0].float().cpu().numpy()
-            volumes.append(Volume.from_array(data, spacing_mm, name=f"synthetic-{first + i:04d}"))
+            sample = maker.make(first + i, 0, conditions or {}, callback if i == 0 else None)
+            name = f"synthetic-{first + i:04d}"
+            volumes.append(Volume.from_array(sample.image, maker.spacing_mm, name))
+            if sample.mask is not None:
+                masks.append(Volume.from_array(sample.mask, maker.spacing_mm, f"{name}-mask"))
     spread = [float(v.data.mean()) for v in volumes]
     return Result(
         task="synthesise",
         status="synthesised",
         output=volumes[0],
         samples=volumes,
+        masks=masks,
         nfe=session.nfe,
         seconds=session.seconds,
         peak_memory_mib=session.peak_memory_mib,
-        warnings=[*session.warnings, *generation_warnings(session.prior)],
+        warnings=maker.warnings,
         provenance=session.provenance(
-            {"shape": list(sizes), "spacing_mm": list(spacing_mm), "count": count, "first": first, "n_steps": n_steps}
-            | {"conditions": dict(conditions or {})},
+            {
+                "shape": list(maker.shape),
+                "spacing_mm": list(maker.spacing_mm),
+                "count": count,
+                "first": first,
+                "n_steps": n_steps,
+            }
+            | {"conditions": dict(conditions or {}), "guidance": guidance.settings() if guidance else None},
             generated=True,
             output_licence=session.card.output_licence,
         ),
