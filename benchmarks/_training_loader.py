@@ -167,12 +167,12 @@ def chunk_sizes(folder: Path, shape: tuple[int, int, int], patches: int) -> list
 
 def consumption(store: Store) -> tuple[float, int]:
     """Patches a second that a training step of the configuration takes on two threads, and its batch."""
-    from medidiff.training.config import load_config, with_conditions
+    from medidiff.training.config import load_config, with_data
     from medidiff.training.measure import measure_step
 
     config = load_config(CONFIG, ["start_from=null", "network.position=true"])
     data = data_module(store, 0, config.optimiser.batch, config.optimiser.batch)
-    took = measure_step(with_conditions(config, data.slots), data.kinds, 0.5, torch.get_num_threads())
+    took = measure_step(with_data(config, data.slots, 1), data.kinds, 0.5, torch.get_num_threads())
     return config.optimiser.batch / took.step_s, config.optimiser.batch
 
 

@@ -37,6 +37,9 @@ def prepare(
         str | None,
         typer.Option("--masks", metavar="PATTERN", help="Label maps, from a scan's folder: ../labels/{case}.nii.gz"),
     ] = None,
+    mask_volume: Annotated[
+        bool, typer.Option("--mask-volume", help="Measure each label map's volume: the attribute volume_ml.")
+    ] = False,
     recipe: Annotated[
         Path | None, typer.Option("--recipe", metavar="FILE.yaml", help="Recipe; the options below replace its keys.")
     ] = None,
@@ -95,6 +98,8 @@ def prepare(
         raise UsageError(f"--jobs {jobs}: must be 1 or more. Leave it out to use all cores.")
     if seed is not None and not 0 <= seed < 2**63:
         raise UsageError(f"--seed {seed}: must be 0 or more. Leave it out to draw one.")
+    if mask_volume and masks is None:
+        raise UsageError("--mask-volume: needs label maps. Give --masks PATTERN, such as '../labels/{case}.nii.gz'.")
     if orientation not in (None, "RAS", "native"):
         raise UsageError(f"--orientation {orientation}: must be RAS or native.")
     from medidiff.cli.input_choice import InputChoice
@@ -106,6 +111,7 @@ def prepare(
         "orientation": orientation,
         "intensity": None if intensity is None else parse_intensity(intensity),
         "crop_to_body": crop_to_body or None,
+        "mask_volume": mask_volume or None,
     }
     wanted = Wanted(
         roots=tuple(sources),

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from medidiff.cohort.body import averaged, cut, flipped, turned
-from medidiff.cohort.cases import AnyCase
+from medidiff.cohort.cases import AnyCase, Box
 from medidiff.cohort.sources import block_mean
 
 
@@ -18,6 +18,9 @@ class Augmentation(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     flip: bool = True
     """Random flips of each axis."""
+    mirror: bool = False
+    """Left and right are exchanged in half of the patches, as in another body: for a sampler of organs that both sides
+    have, or that are nearly symmetric."""
     axes: bool = True
     """Random permutation of the axes (the spacing follows)."""
     contrast: float = Field(default=0.6, ge=0, le=1)
@@ -41,12 +44,16 @@ class Patch(NamedTuple):
         tau: Its own white noise level.
         position: Affine (3, 4) from its voxels to body coordinates (`cohort.body`); None where unknown. A part that is
             mirrored at the scan's end has the coordinates that lie there, not those of what is mirrored.
+        masks: float32 (m, x, y, z), -1 outside and 1 inside, on the patch's grid; None where the case has none.
+        inside: Boolean (x, y, z), false where the scan had ended and was mirrored (a mask is -1 there).
     """
 
     data: np.ndarray
     spacing_mm: tuple[float, float, float]
     tau: float
     position: np.ndarray | None
+    masks: np.ndarray | None = None
+    inside: np.ndarray | None = None
 
 
 PLAIN = Augmentation(contrast=0, invert=0, scale=1, offset=0, coarser=0, flip=False, axes=False)
@@ -76,22 +83,39 @@ def random_patch(
     box = [slice(0)] * 3
     for axis, start, length, n in zip(order, starts, size, full, strict=True):
         box[axis] = slice(int(start), int(min(start + length, n)))
-    data = case.read((box[0], box[1], box[2])).transpose(*order).astype(np.float32)
-    data = block_mean(data, (int(factors[0]), int(factors[1]), int(factors[2])))
+    where: Box = (box[0], box[1], box[2])
+    blocks = (int(factors[0]), int(factors[1]), int(factors[2]))
+    data = block_mean(case.read(where).transpose(*order).astype(np.float32), blocks)
+    labels = [block_mean(mask.transpose(*order).astype(np.float32), blocks) for mask in case.read_masks(where)]
+    inside = np.ones(data.shape, dtype=bool) if case.masks else None
     before, after = _missing(data.shape, shape, rng)
     if any(before) or any(after):
-        data = np.pad(data, list(zip(before, after, strict=True)), mode="symmetric")
+        ends = list(zip(before, after, strict=True))
+        data = np.pad(data, ends, mode="symmetric")
+        labels = [np.pad(mask, ends, constant_values=-1) for mask in labels]
+        inside = None if inside is None else np.pad(inside, ends)
     flips = tuple(axis for axis in range(3) if how.flip and rng.random() < 0.5)
-    data = np.flip(data, flips)
+    data, labels = np.flip(data, flips), [np.flip(mask, flips) for mask in labels]
+    inside = None if inside is None else np.flip(inside, flips).copy()
+    mirrored = how.mirror and bool(rng.random() < 0.5)
+    if mirrored:
+        across = int(np.flatnonzero(order == 0)[0])
+        data, labels = np.flip(data, across), [np.flip(mask, across) for mask in labels]
+        inside = None if inside is None else np.flip(inside, across).copy()
     place = None
     frame = case.frame() if position else None
     if frame is not None:
         place = averaged(cut(turned(frame, order.tolist()), starts), factors.tolist())
-        place = flipped(cut(place, [-n for n in before]), flips, shape).astype(np.float32)
+        place = flipped(cut(place, [-n for n in before]), flips, shape)
+        if mirrored:  # what lay at R lies at -R
+            place = flipped(place, [int(np.flatnonzero(order == 0)[0])], shape) * np.array([[-1.0], [1], [1]])
+        place = place.astype(np.float32)
     tau = case.tau / float(np.sqrt(factors.prod()))
     spacing = (np.array(case.spacing_mm)[order] * factors).tolist()
     data, tau = _vary_intensity(data, tau, how, rng)
-    return Patch(np.ascontiguousarray(data, dtype=np.float32), (spacing[0], spacing[1], spacing[2]), tau, place)
+    masks = np.stack(labels) if labels else None
+    image = np.ascontiguousarray(data, dtype=np.float32)
+    return Patch(image, (spacing[0], spacing[1], spacing[2]), tau, place, masks, inside)
 
 
 def _starts(

@@ -62,8 +62,17 @@ class AnyCase(Protocol):
         """What is known of the patient, by name; None: missing."""
         ...
 
+    @property
+    def masks(self) -> tuple[str, ...]:
+        """Masks that patches are given with, "mask" or "mask:LABEL"; see `read_masks`."""
+        ...
+
     def read(self, box: Box) -> np.ndarray:
         """A box of the normalised intensities."""
+        ...
+
+    def read_masks(self, box: Box) -> Sequence[np.ndarray]:
+        """The same box of every mask, -1 outside and 1 inside; empty where this scan's are not known."""
         ...
 
     def frame(self) -> np.ndarray | None:
@@ -109,9 +118,18 @@ class Case:
         """Voxels along x, y, z."""
         return cast(Triple, self.data.shape)
 
+    @property
+    def masks(self) -> tuple[str, ...]:
+        """None."""
+        return ()
+
     def read(self, box: Box) -> np.ndarray:
         """A box of the scan; no copy."""
         return self.data[box]
+
+    def read_masks(self, box: Box) -> Sequence[np.ndarray]:
+        """None."""
+        return ()
 
     def frame(self) -> np.ndarray | None:
         """See `AnyCase`."""

@@ -17,8 +17,8 @@ from medidiff.cohort.cases import AnyCase
 from medidiff.cohort.conditions import trained_conditions
 from medidiff.cohort.patches import Cohort, PatchDataset, PatchNumbers, start_worker
 from medidiff.cohort.sources import AnySource, load_source
-from medidiff.cohort.store_source import StoreCases
-from medidiff.errors import InputError
+from medidiff.cohort.store_source import StoreCases, StoreSource
+from medidiff.errors import ConfigError, InputError
 from medidiff.nets.embedding import ConditionSlots
 
 
@@ -40,6 +40,7 @@ class PatchDataModule(lightning.LightningDataModule):
         position: Whether they are given with their place in the body.
         had: Conditions that the network has already (those of the prior that the run starts from): their values keep
             their indices, new ones follow.
+        had_masks: Masks that the network has as channels already; the sources may leave them out.
 
     Attributes:
         first_step: Where a resumed run goes on.
@@ -61,13 +62,14 @@ class PatchDataModule(lightning.LightningDataModule):
         conditions: tuple[str, ...] = (),
         position: bool = False,
         had: ConditionSlots | None = None,
+        had_masks: tuple[str, ...] = (),
     ) -> None:
         super().__init__()
         self.sources, self.root, self.cache = sources, root, cache
         self.shape, self.batch, self.steps = shape, batch, steps
         self.augmentation, self.seed, self.val_patches = augmentation, seed, val_patches
         self.workers, self.conditions, self.position = workers, conditions, position
-        self.had = had or ConditionSlots()
+        self.had, self.had_masks = had or ConditionSlots(), had_masks
         self.first_step = 0
         self.loaded: dict[str, list[Cohort]] = {}
 
@@ -76,6 +78,22 @@ class PatchDataModule(lightning.LightningDataModule):
         """The values of the condition `kind`: those that the network had, then the names of the sources."""
         known = self.had.categorical["kind"].values if "kind" in self.had.categorical else ()
         return tuple(dict.fromkeys([*known, *(source.name for source in self.sources)]))
+
+    @property
+    def masks(self) -> tuple[str, ...]:
+        """Masks that are further channels; a source without them has patches of which they are not observed.
+
+        Raises:
+            ConfigError: Two sources have different ones.
+        """
+        named = {source.masks: source.name for source in self.sources if isinstance(source, StoreSource)}
+        if self.had_masks:
+            named[self.had_masks] = "the prior that the run starts from"
+        several = [masks for masks in named if masks]
+        if len(several) > 1:
+            a, b = several[:2]
+            raise ConfigError(f"data.sources: masks of {named[a]} are {a}, of {named[b]} {b}. Give both the same.")
+        return several[0] if several else ()
 
     def setup(self, stage: str | None = None) -> None:
         """Load every source once."""
@@ -102,10 +120,15 @@ class PatchDataModule(lightning.LightningDataModule):
                 "old ones. Begin a new run in another output, or bring the old scans back."
             )
 
-    def sigma_data(self, patches: int = 64) -> float:
-        """Standard deviation of the voxels of `patches` training patches."""
+    def sigma_data(self, patches: int = 64) -> tuple[float, ...]:
+        """Standard deviation of the voxels of `patches` training patches, of each channel where it is observed."""
         dataset = self._dataset("train", patches, self.augmentation)
-        return float(torch.cat([dataset[i]["target"].flatten() for i in range(patches)]).std())
+        drawn = [dataset[i] for i in range(patches)]
+        values = [torch.cat([item["target"][c].flatten() for item in drawn]) for c in range(1 + len(self.masks))]
+        if self.masks:
+            known = [torch.cat([item["observed"][c].flatten() for item in drawn]) > 0 for c in range(len(values))]
+            values = [value[where] for value, where in zip(values, known, strict=True)]
+        return tuple(float(value.std()) for value in values)
 
     @property
     def slots(self) -> ConditionSlots:
@@ -155,6 +178,7 @@ class PatchDataModule(lightning.LightningDataModule):
             seed=self.seed + 1,
             conditions=self.slots,
             position=self.position,
+            masks=self.masks,
         )
         return DataLoader(dataset, batch_size=4, num_workers=0)
 
@@ -168,6 +192,7 @@ class PatchDataModule(lightning.LightningDataModule):
             seed=self.seed,
             conditions=self.slots,
             position=self.position,
+            masks=self.masks,
         )
 
 

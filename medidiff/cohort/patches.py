@@ -31,6 +31,7 @@ class PatchDataset(Dataset[dict[str, Any]]):
         seed: Base seed.
         conditions: Conditions that patches are given with.
         position: Whether they are given with their place in the body.
+        masks: Masks that are further channels of every patch, see `StoreSource.masks`.
     """
 
     def __init__(
@@ -44,8 +45,9 @@ class PatchDataset(Dataset[dict[str, Any]]):
         seed: int,
         conditions: ConditionSlots | None = None,
         position: bool = False,
+        masks: tuple[str, ...] = (),
     ) -> None:
-        self.sources, self.kinds, self.shape = sources, kinds, shape
+        self.sources, self.kinds, self.shape, self.masks = sources, kinds, shape, masks
         self.length, self.augmentation, self.seed = length, augmentation, seed
         self.conditions, self.position = conditions or ConditionSlots(), position
         weights = np.array([weight for weight, _ in sources])
@@ -58,21 +60,36 @@ class PatchDataset(Dataset[dict[str, Any]]):
         """Patch `number` of the run.
 
         Returns:
-            target (1, x, y, z), its tau (1, 1, 1, 1), spacing_mm (3,) with nan for unknown, kind (index), number, and
-            where the run has them cond {name: index or value} and position (3, 4), nan for unknown.
+            target (c, x, y, z), its tau (c, 1, 1, 1), spacing_mm (3,) with nan for unknown, kind (index), number, and
+            where the run has them cond {name: index or value} and position (3, 4), nan for unknown. With masks the
+            channels are the image and the masks, and observed (c, x, y, z) says where the target is known.
         """
         rng = np.random.default_rng([self.seed, number])
         case = draw(self.sources[int(rng.choice(len(self.sources), p=self.shares))][1], rng)
         patch = random_patch(case, self.shape, self.augmentation, rng, self.position)
         item: dict[str, Any] = {
-            "target": torch.from_numpy(patch.data)[None],
-            "tau": torch.full((1, 1, 1, 1), patch.tau),
+            **_channels(patch, len(self.masks)),
             "spacing_mm": torch.tensor(patch.spacing_mm, dtype=torch.float32),
             "kind": torch.tensor(self.kinds.index(case.kind) + 1),
             "number": torch.tensor(number),
         }
         told = condition_values(self.conditions, case)
         return item | ({"cond": told} if told else {}) | ({"position": _position(patch)} if self.position else {})
+
+
+def _channels(patch: Patch, masks: int) -> dict[str, torch.Tensor]:
+    """Target and tau of the image and `masks` masks, and where they are observed."""
+    image = torch.from_numpy(patch.data)[None]
+    if not masks:
+        return {"target": image, "tau": torch.full((1, 1, 1, 1), patch.tau)}
+    known = patch.masks is not None
+    labels = torch.from_numpy(np.ascontiguousarray(patch.masks)) if known else image.new_zeros(masks, *image.shape[1:])
+    inside = torch.ones(image.shape[1:]) if patch.inside is None else torch.from_numpy(patch.inside).float()
+    return {
+        "target": torch.cat([image, labels]),
+        "tau": torch.tensor([patch.tau, *[0.0] * masks]).reshape(-1, 1, 1, 1),
+        "observed": torch.stack([inside, *[inside * known] * masks]),
+    }
 
 
 def condition_values(slots: ConditionSlots, case: AnyCase) -> dict[str, torch.Tensor]:

@@ -15,7 +15,7 @@ from medidiff.cohort.checks import Rejection, kinds_of, rejected_table
 from medidiff.cohort.copies import without_copies
 from medidiff.cohort.journal import Journal, journal_path
 from medidiff.cohort.manifest import CORE, AttributeKind, ScanRow
-from medidiff.cohort.prepare_scan import Item, prepare_scan
+from medidiff.cohort.prepare_scan import VOLUME_ML, Item, prepare_scan
 from medidiff.cohort.recipe import Recipe, difference
 from medidiff.cohort.split import Assignment, Coin, Holdout, assign
 from medidiff.cohort.store import META, Store, recipe_hash
@@ -124,6 +124,10 @@ def prepare(
         UsageError: The store was made with another recipe, coin or seed, or another run works on it.
         OutputError: It cannot be written: the disk is full. What was finished stays, and the same call goes on.
     """
+    if recipe.mask_volume and VOLUME_ML in cohort.kinds:
+        raise UsageError(
+            f"--mask-volume: the table has a column {VOLUME_ML} already. Rename it, or leave the option out."
+        )
     stored = {"prepare": PREPARATION, **recipe.model_dump(mode="json")}
     _check_same_recipe(url, stored)
     assign((item.patient for item in cohort.items), cohort.splits, Coin(holdout, 0))  # its errors before any work
@@ -172,7 +176,9 @@ def _finish(
         store.meta["licence"] = cohort.licence  # the prior's card says it
     cautions = (*warnings, *_moved(store, rows), *_scan_warnings(measured.values()))
     told = (*assignment.warnings, *cautions, *cohort.warnings)
-    store.write_manifest(rows, cohort.kinds, assignment.record)
+    measures = any(VOLUME_ML in values.get("attributes", {}) for values in measured.values())
+    kinds: Mapping[str, AttributeKind] = {**cohort.kinds, VOLUME_ML: "continuous"} if measures else cohort.kinds
+    store.write_manifest(rows, kinds, assignment.record)
     return Prepared(store, tuple(rows), measured, rejections, assignment, told, cautions, resumed, cohort.licence)
 
 
@@ -253,7 +259,7 @@ def _again(item: Item, recipe: Recipe, store: Store) -> dict[str, Any]:
 def _row(item: Item, measured: Mapping[str, Any], split: str) -> ScanRow:
     values = {name: measured[name] for name in (*CORE, "shape", "spacing_mm") if name in measured}
     values |= {k: tuple(v) for k, v in values.items() if isinstance(v, list)}
-    attributes = dict(item.attributes)
+    attributes = dict(item.attributes) | measured.get("attributes", {})
     return ScanRow(**values, patient=item.patient, split=split, source=item.source, attributes=attributes)
 
 

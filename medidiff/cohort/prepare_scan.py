@@ -34,6 +34,8 @@ from medidiff.volume import Volume
 HISTOGRAM = (-1.25, 1.25, 50)
 """Low, high and bins of the counts that the card's plot is drawn from, normalised units."""
 
+VOLUME_ML = "volume_ml"
+"""Attribute that `Recipe.mask_volume` adds."""
 _COARSE = 48
 _MASK_TOLERANCE_MM = 1e-2
 _NO_USE_GOING_ON = (OutputError, DeviceError)
@@ -117,6 +119,7 @@ def _prepare(reading: Reading, item: Item, recipe: Recipe, store: Store) -> dict
         mask = None if mask is None else to_ras(mask)
     data, affine, normalised, tau, normalisation, warnings = _normalise(volume, recipe)
     labels = None if mask is None else mask.data
+    volume_ml = None if mask is None else mask_volume_ml(mask)
     if labels is not None and (grid := plan_resampling(volume, recipe.spacing_mm)) is not None:
         labels = grid.nearest(labels)
     check_size(data.shape, recipe)
@@ -149,6 +152,7 @@ def _prepare(reading: Reading, item: Item, recipe: Recipe, store: Store) -> dict
         "bytes": size,
         "voxels": voxels,
         "mask": labels is not None,
+        "attributes": {VOLUME_ML: volume_ml} if recipe.mask_volume else {},
         "histogram": counts.tolist(),
         "warnings": [*doubts, *warnings],
     }
@@ -221,6 +225,11 @@ def _crop_box(
     moved = affine.copy()
     moved[:3, 3] += affine[:3, :3] @ first
     return tuple(slice(a, b) for a, b in zip(first, last, strict=True)), moved
+
+
+def mask_volume_ml(mask: Volume) -> float:
+    """Volume of all labels together, on the grid that they were drawn on."""
+    return float(np.count_nonzero(mask.data) * abs(np.linalg.det(mask.affine_ras[:3, :3])) / 1000)
 
 
 def _labels(volume: Volume, mask: Volume) -> Volume:

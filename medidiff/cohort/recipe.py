@@ -64,6 +64,8 @@ class Recipe(_Frozen):
     """Air that stays around the body when it is cropped."""
     tau: Literal["measured"] | Annotated[float, Field(ge=0, le=10)] = "measured"
     """Own white noise level of the scans, normalised units: measured for each, or said for all (0: they are clean)."""
+    mask_volume: bool = False
+    """Measure the volume of each scan's mask, all labels together, as the attribute `volume_ml`."""
     smallest_axis: int = Field(default=8, ge=2)
     """Scans with fewer voxels than this along an axis, after preparation, are refused."""
     least_foreground: float = Field(default=0.01, ge=0, le=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, cast, overload
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast, overload
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -19,6 +19,7 @@ from medidiff.errors import ConfigError, InputError
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_LABELLED_SEED = 20261122
 Where = dict[str, str | float | tuple[str | float | None, ...] | None]
 
 
@@ -43,6 +44,15 @@ class StoreSource(BaseModel):
     """Attributes whose values are drawn evenly."""
     array: Literal["image", "mask"] = "image"
     """What patches are cut from: the scan, or its mask (-1 outside, 1 inside); scans without one are left out."""
+    masks: tuple[Annotated[str, Field(pattern=r"^mask(:[1-9][0-9]*)?$")], ...] = ()
+    """Masks that become further channels after the image: "mask" (any label) or "mask:2" (that label), -1 outside and 1
+    inside. Of a scan without a label map they count as not observed."""
+    own_noise: Literal["removed", "kept"] = "removed"
+    """removed: the prior learns what the scans are without their own noise. kept: the noise is part of them; samples
+    have it, and denoising leaves it."""
+    label_patients: int | None = Field(default=None, ge=1)
+    """Masks of only so many train patients are used, drawn once by a fixed seed; those of the others count as not
+    observed. None: all."""
     foreground: float = Field(default=0.9, ge=0, le=1)
     """Share of the patches whose centre lies in the body's bounding box; the others lie anywhere."""
     licence: str = "not stated"
@@ -58,6 +68,9 @@ class StoreCase:
     kind: str
     foreground: float
     array: Literal["image", "mask"] = "image"
+    masks: tuple[str, ...] = ()
+    labelled: bool = True
+    noise_kept: bool = False
 
     @property
     def name(self) -> str:
@@ -81,8 +94,8 @@ class StoreCase:
 
     @property
     def tau(self) -> float:
-        """Own white noise level; a mask has none."""
-        return self.row.tau if self.array == "image" else 0.0
+        """Own white noise level that is not part of the target; a mask has none."""
+        return 0.0 if self.noise_kept or self.array == "mask" else self.row.tau
 
     @property
     def body(self) -> tuple[Triple, Triple]:
@@ -103,6 +116,14 @@ class StoreCase:
         data = self.store.read(self.row.scan_id, box, self.array)
         return data if self.array == "image" else np.where(data > 0, np.float16(1), np.float16(-1))
 
+    def read_masks(self, box: Box) -> list[np.ndarray]:
+        """Read the chunks of the label map that the box touches; empty where there is none, or it is not to be used."""
+        if not self.masks or not self.labelled or not self.store.has_scan(self.row.scan_id, "mask"):
+            return []
+        labels = self.store.read(self.row.scan_id, box, "mask")
+        found = [labels == int(name.partition(":")[2]) if ":" in name else labels > 0 for name in self.masks]
+        return [np.where(inside, np.float16(1), np.float16(-1)) for inside in found]
+
     def frame(self) -> np.ndarray:
         """Affine (3, 4) from voxel to body coordinates."""
         return body_frame(np.array(self.row.affine_ras).reshape(4, 4), *self.body)
@@ -122,6 +143,11 @@ class StoreCases(Sequence[AnyCase]):
         self._tree: Node = balanced_tree(
             table.column("patient").to_pylist(), {name: table.column(name).to_pylist() for name in source.balance}
         )
+
+        people = sorted(self.patients)
+        chosen = np.random.default_rng(_LABELLED_SEED).permutation(len(people))[: source.label_patients]
+        self.labelled = {people[i] for i in chosen.tolist()}
+        """Patients whose masks are used."""
 
     def __len__(self) -> int:
         return self.table.num_rows
@@ -151,7 +177,11 @@ class StoreCases(Sequence[AnyCase]):
         return set(self.table.column("patient").to_pylist())
 
     def _case(self, row: ScanRow) -> StoreCase:
-        return StoreCase(self.store, row, self.source.name, self.source.foreground, self.source.array)
+        source = self.source
+        return StoreCase(
+            self.store, row, source.name, source.foreground, source.array, source.masks,
+            row.patient in self.labelled, source.own_noise == "kept",
+        )  # fmt: skip
 
 
 def store_cases(source: StoreSource, split: str) -> StoreCases:

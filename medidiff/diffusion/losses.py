@@ -31,13 +31,13 @@ class NoisyPair(NamedTuple):
 
 
 def corrupt(
-    target: Float[Tensor, "b c x y z"], tau: Float[Tensor, "b 1 1 1 1"], level: Tensor, noise: Tensor
+    target: Float[Tensor, "b c x y z"], tau: Float[Tensor, "b t 1 1 1"], level: Tensor, noise: Tensor
 ) -> NoisyPair:
     """Add noise so that the total against the CLEAN scan is `level`.
 
     Args:
         target: Scan r = x0 + tau n, normalised.
-        tau: Its own white noise level; 0 for a clean source.
+        tau: Its own white noise level, one for all channels or one each; 0 for a clean source.
         level: Wanted total level, (b, c, 1, 1, 1) or a map; voxels below tau stay at tau and teach nothing.
         noise: Standard normal, shape of `target`.
 
@@ -112,8 +112,10 @@ def clean_squared_error(
 
 def expected_error(
     log_variance: Tensor, pair: NoisyPair, tau: Tensor, u: Tensor, sigma_data: Tensor
-) -> Float[Tensor, "b 1 1 1 1"]:
-    """Weighted error that the denoiser expects of itself in each patch, relative to that of its level, 1/10 to 4.
+) -> Float[Tensor, "b c 1 1 1"]:
+    """Weighted error that the denoiser expects of itself in each channel of a patch, relative to that of its level.
+
+    From 1/10 to 4.
 
     Divided by it, every patch counts alike, flat or full of detail, as in a mean of decibels. It depends on y alone,
     and a weight that does so leaves the posterior mean where the minimum of the squared error is. Given y, a noisy
@@ -122,22 +124,22 @@ def expected_error(
     Args:
         log_variance: Of the denoiser for y.
         pair: What it was given.
-        tau: The target's own noise level, (b, 1, 1, 1, 1).
+        tau: The target's own noise level, (b, 1, 1, 1, 1), or one for each channel.
         u: ln of the weighted error expected at that level, broadcastable to `log_variance`.
         sigma_data: Standard deviation of the clean data.
     """
     squared = pair.a**2 * log_variance.exp() + pair.a * tau**2
     relative = squared * loss_weight(pair.level, sigma_data) * torch.exp(-u)
-    return relative.detach().mean(dim=(1, 2, 3, 4), keepdim=True).clamp(*_RELATIVE)
+    return relative.detach().mean(dim=(2, 3, 4), keepdim=True).clamp(*_RELATIVE)
 
 
-def log_variance_loss(denoised: Denoised, target: Tensor, clean: Float[Tensor, "b 1 1 1 1"]) -> Tensor:
+def log_variance_loss(denoised: Denoised, target: Tensor, clean: Float[Tensor, "b ..."]) -> Tensor:
     """Gaussian negative log likelihood of the detached residual, over clean targets only (scalar).
 
     Args:
         denoised: Output of the denoiser.
         target: Target scan.
-        clean: 1 where the target is clean, else 0; noisy targets would count their own noise as error.
+        clean: 1 where the target is clean and known, else 0; noisy targets would count their own noise as error.
 
     Source: Nix and Weigend 1994.
     """

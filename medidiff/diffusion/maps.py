@@ -10,6 +10,10 @@ import torch.nn.functional as nnf
 from jaxtyping import Float
 from torch import Generator, Tensor
 
+_TOGETHER, _GIVEN = 0.45, 0.15
+"""Several channels: share of patches with one level for all, and shares in which the others are known, the first is
+well observed (up to a hundred times the lowest level), or the others are not observed; the rest have their own."""
+
 
 @dataclass(frozen=True)
 class LevelRange:
@@ -62,6 +66,8 @@ class MapDistribution:
 
     def draw_patch(self, shape: tuple[int, ...], constant: bool, generator: Generator) -> Tensor:
         """Draw the map of one patch (c, x, y, z): (c, 1, 1, 1) where its batch has constant levels, else of `shape`."""
+        if shape[0] > 1:
+            return self._draw_channels(shape, constant, generator)
         if constant:
             return self.draw_levels(1, generator).reshape(1, 1, 1, 1).expand(shape[0], 1, 1, 1).clone()
         return self._draw_map(shape, generator)
@@ -73,6 +79,22 @@ class MapDistribution:
         low = torch.tensor([p.low for p in self.levels]).log()[part]
         high = torch.tensor([p.high for p in self.levels]).log()[part]
         return (low + (high - low) * torch.rand(n, generator=generator)).exp()
+
+    def _draw_channels(self, shape: tuple[int, ...], constant: bool, generator: Generator) -> Tensor:
+        """The map of the first channel and of the others, as one prior is asked: for all channels together, for some
+        given the others, for some without the others, or for all with levels of their own."""
+        first = self.draw_patch((1, *shape[1:]), constant, generator)
+        other = self.draw_patch((1, *shape[1:]), constant, generator)
+        pick = float(torch.rand((), generator=generator))
+        if pick < _TOGETHER:
+            other = first
+        elif pick < _TOGETHER + _GIVEN:
+            other = torch.full_like(first, self.sigma_min)
+        elif pick < _TOGETHER + 2 * _GIVEN:
+            first = torch.minimum(first, self.sigma_min * 10 ** (2 * torch.rand((), generator=generator)))
+        elif pick < _TOGETHER + 3 * _GIVEN:
+            other = torch.full_like(first, self.sigma_max)
+        return torch.cat([first, other.expand(shape[0] - 1, *other.shape[1:])])
 
     def _draw_map(self, shape: tuple[int, ...], generator: Generator) -> Tensor:
         level = self.draw_levels(1, generator)

@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from medidiff.prior.card import Card, DataSource, NormalisationRecipe, SpacingRange, TrainingRecord
+    from medidiff.prior.card import Card, DataSource, NormalisationRecipe, SpacingRange, TrainingRecord, Typical
     from medidiff.prior.denoiser import Denoiser
     from medidiff.prior.files import PriorEntry, list_priors, read_entry, resolve_prior
     from medidiff.prior.model import Prior
@@ -20,6 +20,7 @@ __all__ = [
     "PriorEntry",
     "SpacingRange",
     "TrainingRecord",
+    "Typical",
     "list_priors",
     "read_entry",
     "resolve_prior",
@@ -31,6 +32,7 @@ _HOME = {
     "NormalisationRecipe": "card",
     "SpacingRange": "card",
     "TrainingRecord": "card",
+    "Typical": "card",
     "Denoiser": "denoiser",
     "PriorEntry": "files",
     "list_priors": "files",

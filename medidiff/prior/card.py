@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -64,6 +64,16 @@ class SpacingRange(BaseModel):
     """Largest spacing along any axis, mm."""
 
 
+class Typical(BaseModel):
+    """Intensities of a typical scan of the training: value = offset + scale * normalised."""
+
+    model_config = _FROZEN
+    offset: float
+    """Median over the train scans of the value that is 0 when normalised; of a window it is that of every scan."""
+    scale: float = Field(gt=0)
+    """Median of the difference in value that is 1 when normalised."""
+
+
 class DataSource(BaseModel):
     """One set of scans a prior was trained on."""
 
@@ -122,6 +132,13 @@ class Card(BaseModel):
     """Architecture and conditions."""
     sigma_data: tuple[float, ...]
     """Standard deviation of the clean, normalised data, one value a channel."""
+    channels: tuple[Annotated[str, Field(pattern=r"^(image|mask(:[1-9][0-9]*)?)$")], ...] = ()
+    """What each channel is: image (normalised intensities), mask (any label), mask:2 (that label); a mask is -1 outside
+    and 1 inside. Left out: images."""
+    shape: tuple[int, int, int] | None = None
+    """Voxels of a sample along x, y, z where the user does not say."""
+    typical: Typical | None = None
+    """What a sample's intensities become where it shall look like a scan; None: they stay normalised."""
     sigma_min: float = Field(gt=0)
     """Smallest trained noise level, normalised units."""
     sigma_max: float = Field(gt=0)
@@ -156,6 +173,10 @@ class Card(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Card:
+        if not self.channels:
+            object.__setattr__(self, "channels", ("image",) * self.network.channels)
+        if len(self.channels) != self.network.channels:
+            raise ValueError(f"channels names {len(self.channels)} of {self.network.channels} channels")
         if len(self.sigma_data) != self.network.channels:
             raise ValueError(f"sigma_data has {len(self.sigma_data)} values for {self.network.channels} channels")
         if self.sigma_min >= self.sigma_max:

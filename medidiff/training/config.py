@@ -144,6 +144,8 @@ class CardConfig(_Part):
     """What it is for."""
     limits: str = ""
     """What it is not for."""
+    shape: tuple[int, int, int] | None = None
+    """Voxels of a sample where the user does not say; None: the patch."""
 
 
 class TrainingConfig(_Part):
@@ -243,12 +245,15 @@ def _keys(schema: Any) -> set[str]:
     return found
 
 
-def with_conditions(config: TrainingConfig, slots: ConditionSlots) -> TrainingConfig:
-    """The run with the conditions of its data in the network, beside those that it has (`PatchDataModule.slots`)."""
+def with_data(config: TrainingConfig, slots: ConditionSlots, channels: int) -> TrainingConfig:
+    """The run with the conditions of its data in the network, beside those that it has (`PatchDataModule.slots`), and
+    with as many channels as its patches have."""
     had = config.network.slots
     categorical, continuous = {**had.categorical, **slots.categorical}, {**had.continuous, **slots.continuous}
     merged = had.model_copy(update={"categorical": categorical, "continuous": continuous})
-    return config.model_copy(update={"network": config.network.model_copy(update={"slots": merged})})
+    return config.model_copy(
+        update={"network": config.network.model_copy(update={"slots": merged, "channels": channels})}
+    )
 
 
 def _check(config: TrainingConfig, path: Path) -> None:

@@ -54,7 +54,9 @@ class Drawn:
     generators: list[Generator]
 
 
-def draw_batch(maps: MapDistribution, target: Tensor, numbers: list[int], seed: int, step: int) -> Drawn:
+def draw_batch(
+    maps: MapDistribution, target: Tensor, numbers: list[int], seed: int, step: int, observed: Tensor | None = None
+) -> Drawn:
     """Draw what is random about the patches `numbers` of optimiser step `step`.
 
     Args:
@@ -63,14 +65,17 @@ def draw_batch(maps: MapDistribution, target: Tensor, numbers: list[int], seed: 
         numbers: The patches' numbers in the run.
         seed: The run's seed.
         step: The optimiser step they belong to.
+        observed: 1 where the target is known, else 0, (b, c, x, y, z); None: everywhere.
     """
     constant = bool(torch.rand((), generator=_generator(seed, step, _STEP)) < maps.p_constant)
     generators = [_generator(seed, number, _PATCH) for number in numbers]
     shape = tuple(target.shape[1:])
-    level = torch.stack([maps.draw_patch(shape, constant, g) for g in generators])
+    level = torch.stack([maps.draw_patch(shape, constant, g) for g in generators]).to(target)
+    if observed is not None:  # a channel of which nothing is known, as the sampler has it
+        level = torch.where(observed.flatten(2).any(dim=2)[:, :, None, None, None], level, maps.sigma_max)
     noise = torch.stack([torch.randn(shape, generator=g) for g in generators])
     keep = torch.stack([torch.rand(3, generator=g) for g in generators])
-    return Drawn(level.to(target), noise.to(target), keep.to(target.device), generators)
+    return Drawn(level, noise.to(target), keep.to(target.device), generators)
 
 
 def corrupt_patches(target: Tensor, tau: Tensor, drawn: Drawn, p_coloured: float) -> tuple[list[NoisyPair], Tensor]:
@@ -78,7 +83,7 @@ def corrupt_patches(target: Tensor, tau: Tensor, drawn: Drawn, p_coloured: float
 
     Args:
         target: Patches (b, c, x, y, z), normalised.
-        tau: Their own white noise, (b, 1, 1, 1, 1).
+        tau: Their own white noise, (b, 1, 1, 1, 1) or one for each channel.
         drawn: Levels and noise.
         p_coloured: Share of patches with correlated noise.
     """
@@ -88,7 +93,7 @@ def corrupt_patches(target: Tensor, tau: Tensor, drawn: Drawn, p_coloured: float
         part = slice(i, i + 1)
         x, own, wanted, noise = target[part], tau[part], drawn.level[part], drawn.noise[part]
         chosen = float(torch.rand((), generator=generator)) < p_coloured
-        one_level = wanted.numel() == wanted.shape[1] or not bool(own > 0)
+        one_level = wanted.numel() == wanted.shape[1] or not bool((own > 0).any())
         if chosen and one_level and float(wanted.max()) <= COLOURED_UP_TO:
             power = draw_power(shape, generator)
             pair = corrupt_coloured(x, own, wanted, colour(noise, power.to(x)), power)

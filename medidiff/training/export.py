@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import medidiff
 from medidiff.cohort import AnyCase, PatchDataModule, ProceduralSource, StoreCases, StoreSource
 from medidiff.cohort.sources import AnySource, read_split
@@ -16,7 +18,7 @@ from medidiff.errors import PriorError
 from medidiff.io import atomic_open
 from medidiff.nets.lora import has_low_rank, low_rank_state
 from medidiff.precision import cpu_model
-from medidiff.prior import Card, DataSource, Prior, SpacingRange, TrainingRecord, read_entry
+from medidiff.prior import Card, DataSource, Prior, SpacingRange, TrainingRecord, Typical, read_entry
 from medidiff.prior.adapter import find_base, save_adapted
 from medidiff.training.config import TrainingConfig
 from medidiff.training.module import DenoiserTraining, network_config
@@ -89,6 +91,9 @@ def make_card(
         task="sample" if trains_sampling(config.noise) else "denoise",
         network=network_config(config, data.kinds),
         sigma_data=sigma_data,
+        channels=("image", *data.masks),
+        shape=config.card.shape or (config.data.patch if trains_sampling(config.noise) else None),
+        typical=_typical(data),
         sigma_min=config.noise.sigma_min,
         sigma_max=config.noise.sigma_max,
         normalisation=normalisation_of(data),
@@ -109,6 +114,18 @@ def make_card(
         intended_use=config.card.intended_use,
         limits=config.card.limits,
     )
+
+
+def _typical(data: PatchDataModule) -> Typical | None:
+    """Median of the normalisations of the train scans; None where none comes from a store."""
+    tables = [cases.table for _, cases in data.loaded["train"] if isinstance(cases, StoreCases)]
+    if not tables:
+        return None
+    scale, offset = (
+        float(np.median(np.concatenate([table.column(f"intensity_{name}").to_numpy() for table in tables])))
+        for name in ("scale", "offset")
+    )
+    return Typical(offset=offset, scale=scale)
 
 
 def _config_to_tell(config: TrainingConfig) -> dict[str, Any]:

@@ -117,8 +117,9 @@ def _measure(
     rng = np.random.default_rng(seed)
     squared: dict[float, list[tuple[float, float]]] = {p: [] for p in VALIDATION_PERCENT}
     for _ in range(PATCHES):
-        patch, spacing, own, _ = random_patch(case, shape, PLAIN, rng)
-        target = torch.from_numpy(patch)[None, None]
+        patch = random_patch(case, shape, PLAIN, rng)
+        spacing, own = patch.spacing_mm, patch.tau
+        target = torch.from_numpy(patch.data)[None, None]
         tau = torch.full((1, 1, 1, 1, 1), float(own))
         noise = torch.from_numpy(rng.standard_normal(target.shape, dtype=np.float32))
         for percent in VALIDATION_PERCENT:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, cast
 
 import lightning
@@ -35,23 +36,24 @@ class LevelWeight(nn.Module):
     Source: Karras et al. 2024 (EDM2), Eq. 14-16; Kendall et al. 2018.
     """
 
-    def __init__(self, sigma_min: float, sigma_max: float, width: int = 32) -> None:
+    def __init__(self, sigma_min: float, sigma_max: float, channels: int = 1, width: int = 32) -> None:
         super().__init__()
         self.layers = nn.Sequential(nn.Linear(1, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
-        self.last = nn.Linear(width, 1)
+        self.last = nn.Linear(width, channels)
         self.range = (math.log(sigma_min), math.log(sigma_max))
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
 
     def forward(self, sigma: Tensor) -> Tensor:
-        """u for every element of `sigma`, interpolated between `KNOTS` levels (a map has many voxels)."""
+        """u for every element of `sigma` (b, c, ...), interpolated between `KNOTS` levels (a map has many voxels)."""
         low, high = self.range
         knots = torch.linspace(low, high, KNOTS, device=sigma.device)
         with torch.autocast(sigma.device.type, enabled=False):
-            u = self.last(self.layers(knots[:, None] / 2)).squeeze(-1)
+            u = self.last(self.layers(knots[:, None] / 2))
         place = ((sigma.log() - low) / (high - low)).clamp(0, 1) * (KNOTS - 1)
         left = place.long().clamp(max=KNOTS - 2)
-        return torch.lerp(u[left], u[left + 1], place - left)
+        channel = torch.arange(sigma.shape[1], device=sigma.device).reshape(1, -1, *[1] * (sigma.ndim - 2))
+        return torch.lerp(u[left, channel], u[left + 1, channel], place - left)
 
 
 class DenoiserTraining(lightning.LightningModule):
@@ -62,7 +64,7 @@ class DenoiserTraining(lightning.LightningModule):
     Args:
         config: The run.
         kinds: Values of the condition `kind`.
-        sigma_data: Standard deviation of the patches.
+        sigma_data: Standard deviation of the patches, one for all channels or one each.
 
     Attributes:
         denoiser: The network that trains.
@@ -70,12 +72,12 @@ class DenoiserTraining(lightning.LightningModule):
         average: Which average ships, in words, once it is chosen.
     """
 
-    def __init__(self, config: TrainingConfig, kinds: tuple[str, ...], sigma_data: float) -> None:
+    def __init__(self, config: TrainingConfig, kinds: tuple[str, ...], sigma_data: float | Sequence[float]) -> None:
         super().__init__()
         self.config = config
         self.denoiser = Preconditioned(
             HaarUNet(network_config(config, kinds)),
-            torch.full((config.network.channels,), sigma_data),
+            torch.tensor(sigma_data).expand(config.network.channels),
             config.noise.sigma_min,
             config.noise.sigma_max,
         )
@@ -87,7 +89,7 @@ class DenoiserTraining(lightning.LightningModule):
         self.ema = WeightAverages(self.denoiser, config.optimiser.ema)
         self.guard = Guard(config.guard)
         self.average = ""
-        self.level_weight = LevelWeight(config.noise.sigma_min, config.noise.sigma_max)
+        self.level_weight = LevelWeight(config.noise.sigma_min, config.noise.sigma_max, config.network.channels)
         self.colour_weight = nn.Linear(6, 1, bias=False)  # coloured noise leaves more error at the same level
         nn.init.zeros_(self.colour_weight.weight)
         self.maps = MapDistribution(
@@ -101,9 +103,9 @@ class DenoiserTraining(lightning.LightningModule):
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """Loss of one micro-batch; what is random depends on the seed, the step and the patches' numbers alone."""
-        target, tau = batch["target"], batch["tau"]
+        target, tau, observed = batch["target"], batch["tau"], batch.get("observed")
         numbers = self._numbers(batch, batch_idx)
-        drawn = draw_batch(self.maps, target, numbers, self.config.seed, self.global_step)
+        drawn = draw_batch(self.maps, target, numbers, self.config.seed, self.global_step, observed)
         pairs, correlation = corrupt_patches(target, tau, drawn, self.config.noise.p_coloured)
         y, total = torch.cat([p.y for p in pairs]), torch.cat([p.level for p in pairs])
         told = told_conditions(batch, drawn, self.config.data.condition_dropout)
@@ -118,7 +120,8 @@ class DenoiserTraining(lightning.LightningModule):
                 for i, pair in enumerate(pairs)
             ]
         )
-        clean = (tau == 0).to(target)
+        known = torch.ones_like(tau) if observed is None else observed
+        clean = (tau == 0).to(target) * known
         u = self.level_weight(total.float()) + self.colour_weight(correlation)[:, :, None, None, None]
         relative = torch.cat(
             [
@@ -128,12 +131,12 @@ class DenoiserTraining(lightning.LightningModule):
                 for i, pair in enumerate(pairs)
             ]
         )
-        reweighted = (error * torch.exp(-u.detach()) / relative).mean()
+        reweighted = (known * error * torch.exp(-u.detach()) / relative).mean()
         learn_u = ((error.detach() * torch.exp(-u) + u) * clean).mean()
         # times the share of clean patches: a sum over patches, so that micro-batches and processes add up to the whole
         variance = clean.mean() * log_variance_loss(denoised, target, clean)
         loss = reweighted + learn_u + 0.1 * variance
-        self._figures.append(torch.stack([loss.detach(), error.detach().mean(), reweighted.detach()]))
+        self._figures.append(torch.stack([loss.detach(), (known * error.detach()).mean(), reweighted.detach()]))
         if not bool(torch.isfinite(loss)):
             self._patches.append(f"patches {_listed(numbers)}, {_sources(batch, self.denoiser)}")
             return loss + denoised.mean.mean() * float("nan")  # the gradient of every process must show it

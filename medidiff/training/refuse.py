@@ -46,19 +46,19 @@ def check_cohort(config: TrainingConfig, data: Any) -> None:
         )
 
 
-def sigma_data_of(data: Any) -> float:
-    """Standard deviation of the training patches.
+def sigma_data_of(data: Any) -> tuple[float, ...]:
+    """Standard deviation of the training patches, one value a channel.
 
     Raises:
         InputError: They are constant, or hold values that are not finite.
     """
     sigma_data = data.sigma_data()
-    if not math.isfinite(sigma_data):
+    if not all(map(math.isfinite, sigma_data)):
         raise InputError("data.sources: training patches hold values that are not finite. Prepare the scans again.")
-    if not sigma_data > 1e-6:
+    if not min(sigma_data) > 1e-6:
         raise InputError(
-            f"data.sources: every training patch is constant (standard deviation {sigma_data:.2g}). Look at the scans: "
-            "`medidiff info SCAN` shows their range."
+            f"data.sources: every training patch is constant (standard deviation {min(sigma_data):.2g}). Look at the "
+            "scans: `medidiff info SCAN` shows their range."
         )
     return sigma_data
 

@@ -19,7 +19,7 @@ from medidiff.io import atomic_write_text
 from medidiff.training.budget import Budget
 from medidiff.training.checkpoints import CHECKPOINT, resume_point
 from medidiff.training.choose import choose_average
-from medidiff.training.config import TrainingConfig, load_config, with_conditions
+from medidiff.training.config import TrainingConfig, load_config, with_data
 from medidiff.training.export import export_prior
 from medidiff.training.heldout import COMPARISON, compare_with_start
 from medidiff.training.interrupt import stop_on_signal
@@ -32,6 +32,7 @@ from medidiff.training.plan_text import plan_lines
 from medidiff.training.posthoc import Snapshots
 from medidiff.training.ranks import is_first, quiet_others
 from medidiff.training.refuse import ADVICE, check_cohort, check_memory, sigma_data_of
+from medidiff.training.start import masks_of
 from medidiff.training.strategy import check_scale
 from medidiff.training.trainer import make_trainer
 from medidiff.training.watch import say
@@ -133,7 +134,7 @@ def _ready(
     check_cohort(config, data)
     resolved = yaml.safe_dump(json.loads(config.model_dump_json()), sort_keys=False)
     warn_of_other_normalisation(config, normalisation_of(data))
-    config = with_conditions(config, data.slots)
+    config = with_data(config, data.slots, 1 + len(data.masks))
     return config, resolved, data, DenoiserTraining(config, data.kinds, sigma_data_of(data))
 
 
@@ -235,6 +236,7 @@ def _data_module(config: TrainingConfig) -> PatchDataModule:
         conditions=data.conditions,
         position=config.network.position,
         had=config.network.slots,
+        had_masks=masks_of(config.start_from),
     )
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from medidiff.diffusion.preconditioning import Preconditioned
 from medidiff.errors import ConfigError
 from medidiff.nets.embedding import UNKNOWN_CATEGORY, ConditionSlots
-from medidiff.prior import Prior
+from medidiff.prior import Prior, read_entry
 
 
 def start_from(denoiser: Preconditioned, path: Path) -> None:
@@ -40,6 +40,11 @@ def start_from(denoiser: Preconditioned, path: Path) -> None:
     for name in added:
         torch.nn.init.zeros_(network.get_parameter(f"{name}conv2.weight"))
     denoiser.sigma_data.copy_(torch.tensor(prior.card.sigma_data).reshape(denoiser.sigma_data.shape))
+
+
+def masks_of(path: Path | None) -> tuple[str, ...]:
+    """Channels of a prior after its image; none where there is no prior."""
+    return () if path is None else tuple(read_entry(path).card.get("channels", ("image",))[1:])
 
 
 def _refuse_other_conditions(had: ConditionSlots, has: ConditionSlots, path: Path) -> None:

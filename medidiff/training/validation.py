@@ -10,6 +10,7 @@ from torch import Tensor
 
 from medidiff.diffusion.colour import colour, correlations, gaussian_power
 from medidiff.diffusion.losses import clean_squared_error, corrupt
+from medidiff.diffusion.preconditioning import Denoised
 from medidiff.nets.embedding import NOISE_CORRELATION
 
 VALIDATION_PERCENT = (3.0, 9.0, 15.0)
@@ -18,6 +19,9 @@ COLOURED_VALIDATION = (9.0, (0.8, 0.8, 0.0))
 """Level (one of `VALIDATION_PERCENT`) and kernel widths in voxels of the validation under coloured noise."""
 FLOOR = 0.01
 """An estimated error below this share of the added noise's variance counts as it: the estimate may be negative."""
+NOTHING = 80.0
+"""Noise that stands in a channel of which nothing is observed; it says nothing about the scan, so its size matters
+little."""
 RANGE = 2.0
 """Intensity range of a normalised scan, the peak of every PSNR here."""
 
@@ -36,6 +40,9 @@ def validation_figures(
         number: The batch's number within its split.
         split: Beginning of the figures' names; `val` adds the figures under coloured noise.
 
+    Further channels, masks, are not observed and not counted; with them `{split}/dice` is the overlap of those that one
+    evaluation reads off the clean image.
+
     Returns:
         `{split}/psnr_{percent}pct` against the scan as it is, and `{split}/psnr_less_own_noise_{percent}pct`, of the
         mean error against the clean scan, estimated without bias (`clean_squared_error`).
@@ -43,6 +50,9 @@ def validation_figures(
     target, tau = batch["target"], batch["tau"]
     noise = torch.randn(target.shape, generator=torch.Generator().manual_seed(number)).to(target)
     cond, figures = watched_conditions(batch), {}
+    if target.shape[1] > 1:
+        figures[f"{split}/dice"] = _dice_from_image(denoise, batch, noise, cond)
+        denoise, target, tau, noise = _image_alone(denoise, noise), target[:, :1], tau[:, :1], noise[:, :1]
     for percent in VALIDATION_PERCENT:
         sigma = percent / 100 * RANGE
         mean = denoise(target + sigma * noise, torch.tensor(sigma), batch["spacing_mm"], cond).mean
@@ -59,6 +69,33 @@ def validation_figures(
 def watched_conditions(batch: dict[str, Any]) -> dict[str, Tensor] | None:
     """What a denoiser is told of validation patches besides their spacing: where they lie, if that is known."""
     return {"position": batch["position"]} if "position" in batch else None
+
+
+def _image_alone(denoise: Callable[..., Any], noise: Tensor) -> Callable[..., Any]:
+    """The denoiser of several channels as one of the image: of the others nothing is observed."""
+    others = noise[:, 1:]
+
+    def of_image(y: Tensor, sigma: Tensor, spacing_mm: Tensor, cond: dict[str, Tensor] | None) -> Denoised:
+        hidden = torch.full((1, others.shape[1], 1, 1, 1), float("inf")).to(y)
+        level = torch.cat([sigma.to(y).expand(1, 1, 1, 1, 1), hidden], dim=1).expand(len(y), -1, -1, -1, -1)
+        given = torch.cat([y, NOTHING * others], dim=1)
+        return Denoised(*(part[:, :1] for part in denoise(given, level, spacing_mm, cond)))
+
+    return of_image
+
+
+def _dice_from_image(
+    denoise: Callable[..., Any], batch: dict[str, Any], noise: Tensor, cond: dict[str, Tensor] | None
+) -> Tensor:
+    """Overlap 2|A B| / (|A| + |B|) of the masks that one evaluation reads off the image, mean over masks and scans."""
+    target, observed = batch["target"], batch["observed"][:, 1:] > 0
+    level = torch.full((len(target), target.shape[1], 1, 1, 1), float("inf")).to(target)
+    level[:, :1] = 0  # the lowest level that the prior knows
+    given = torch.cat([target[:, :1], NOTHING * noise[:, 1:]], dim=1)
+    found = (denoise(given, level, batch["spacing_mm"], cond).mean[:, 1:] > 0) & observed
+    true = (target[:, 1:] > 0) & observed
+    both, total = (found & true).sum(dim=(2, 3, 4)), found.sum(dim=(2, 3, 4)) + true.sum(dim=(2, 3, 4))
+    return (2 * both / total.clamp_min(1))[total > 0].mean()
 
 
 def _psnr(mse: Tensor) -> Tensor:

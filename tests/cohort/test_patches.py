@@ -42,7 +42,7 @@ def test_val_patches_never_change(tmp_path: Path) -> None:
 
 def test_plain_patch_is_the_scan() -> None:
     case = _noise_case((16, 16, 16), 0.5)
-    patch, spacing, tau, _ = random_patch(case, (16, 16, 16), PLAIN, np.random.default_rng(0))
+    patch, spacing, tau, *_ = random_patch(case, (16, 16, 16), PLAIN, np.random.default_rng(0))
     assert np.array_equal(patch, case.data.astype(np.float32))
     assert (spacing, tau) == ((1.0, 2.0, 3.0), 0.5)
 
@@ -51,7 +51,7 @@ def test_plain_patch_is_the_scan() -> None:
 @given(seed=st.integers(0, 10**6), size=st.sampled_from([(48, 40, 36), (20, 50, 33), (70, 64, 80)]))
 def test_tau_follows_every_augmentation(seed: int, size: tuple[int, int, int]) -> None:
     """White noise stays white noise of the level stated, whatever was done to the patch."""
-    patch, spacing, tau, _ = random_patch(
+    patch, spacing, tau, *_ = random_patch(
         _noise_case(size, 0.3), (24, 24, 24), Augmentation(), np.random.default_rng(seed)
     )
     assert patch.shape == (24, 24, 24)
