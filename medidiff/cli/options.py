@@ -21,6 +21,27 @@ MaxGbOption = Annotated[
     float | None, typer.Option("--max-gb", metavar="GB", help="Memory to stay within; larger scans are tiled.")
 ]
 SeedOption = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of everything random.")]
+CondOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--cond",
+        metavar="K=V",
+        help="What it shall show, see `medidiff info PRIOR`: sex=F, volume_ml=2.8, 1.6:2.2 or p0:p5.",
+    ),
+]
+ExtrapolateOption = Annotated[
+    bool, typer.Option("--extrapolate", help="Allow and mark numbers beyond the trained range.")
+]
+GuidanceOption = Annotated[
+    float, typer.Option("--guidance", metavar="W", help="How strongly --cond is followed; 1 is as trained.")
+]
+GuidanceIntervalOption = Annotated[
+    str, typer.Option("--guidance-interval", metavar="LO:HI", help="Noise levels to guide at, normalised units.")
+]
+GuidancePriorOption = Annotated[
+    str | None,
+    typer.Option("--guidance-prior", metavar="PRIOR", help="Guide away from this weaker prior (autoguidance)."),
+]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Check everything, say what would be done, do nothing.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on stdout; everything else on stderr.")]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")]

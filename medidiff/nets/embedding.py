@@ -23,6 +23,10 @@ class CategoricalSlot(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     values: tuple[str, ...]
     """Trained values, in the order of their indices 1, 2, ...; index 0 is the null token."""
+    counts: tuple[int, ...] = ()
+    """Train scans with each of the values; empty where nobody counted."""
+    missing: int = 0
+    """Train scans without a value."""
 
 
 class ContinuousSlot(BaseModel):
@@ -35,6 +39,12 @@ class ContinuousSlot(BaseModel):
     """Lower end of the trained range."""
     high: float
     """Upper end of the trained range."""
+    quantiles: tuple[float, ...] = ()
+    """Percentiles 0, 5, ..., 100 of the train scans; empty where nobody counted."""
+    known: int = 0
+    """Train scans with a value."""
+    missing: int = 0
+    """Train scans without one."""
 
 
 class ConditionSlots(BaseModel):

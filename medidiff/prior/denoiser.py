@@ -12,6 +12,8 @@ from medidiff.diffusion.preconditioning import Denoised, Preconditioned
 from medidiff.nets.unet import NetConfig
 from medidiff.precision import PrecisionChoice, choose_precision
 
+_UNOBSERVED_SEED = 0  # of the noise that stands for channels which nobody observed
+
 
 class Denoiser:
     """Callable D(x; sigma) on one device.
@@ -21,6 +23,7 @@ class Denoiser:
         config: Its architecture.
         device: auto, cpu, cuda, cuda:N or mps.
         precision: auto (measured), bf16 or float32.
+        image: Which of several channels is the image.
 
     Attributes:
         nfe: Evaluations of a whole scan so far; a batch of b counts b. `tiling` counts a scan cut into tiles as one.
@@ -30,11 +33,13 @@ class Denoiser:
         DeviceError: The device is not there.
     """
 
-    def __init__(self, model: Preconditioned, config: NetConfig, device: str = "auto", precision: str = "auto") -> None:
+    def __init__(
+        self, model: Preconditioned, config: NetConfig, device: str = "auto", precision: str = "auto", image: int = 0
+    ) -> None:
         self.device = pick_device(device)
         self.choice: PrecisionChoice = choose_precision(precision, self.device)
         self.config = config
-        self.nfe = 0
+        self.nfe, self._image = 0, image
         self.sigma_min, self.sigma_max = model.sigma_min, model.sigma_max
         self._model = model.to(self.device)
         if self.choice.dtype == "bf16":  # the preconditioning stays in float32
@@ -63,7 +68,8 @@ class Denoiser:
         """Estimate the clean scan.
 
         Args:
-            x: Noisy, normalised scan (b, c, x, y, z) of any size; it is padded at the far ends and cropped back.
+            x: Noisy, normalised scan (b, c, x, y, z) of any size; it is padded at the far ends and cropped back. One
+                channel for a prior of several is its image: the others are not observed, and not returned.
             sigma: Noise standard deviation: a number, or a map broadcastable to `x`; infinite: nothing is observed.
             spacing_mm: Voxel spacing, (3,) or (b, 3); None where unknown.
             cond: Conditions by name, see `HaarUNet`.
@@ -73,6 +79,9 @@ class Denoiser:
         """
         x = x.to(self.device, torch.float32)
         sigma = torch.as_tensor(sigma, dtype=torch.float32).to(self.device)
+        alone = x.shape[1] == 1 < self.config.channels
+        if alone:
+            x, sigma = self._beside_unobserved(x, sigma)
         spatial = tuple(x.shape[2:])
         spacing = None if spacing_mm is None else self._spacing(spacing_mm, x.shape[0])
         cond = {k: v.to(self.device) for k, v in (cond or {}).items()}
@@ -84,8 +93,20 @@ class Denoiser:
         with torch.inference_mode(), autocast:
             out = self._model(x, sigma, spacing, cond)
         self.nfe += x.shape[0]
-        crop = (..., *(slice(0, n) for n in spatial))
+        channels = slice(self._image, self._image + 1) if alone else slice(None)
+        crop = (slice(None), channels, *(slice(0, n) for n in spatial))
         return Denoised(out.mean[crop], out.log_variance[crop])
+
+    def _beside_unobserved(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+        """An image as one of several channels; in the others noise at the largest level, as the network expects it."""
+        generator = torch.Generator().manual_seed(_UNOBSERVED_SEED)
+        shape = (x.shape[0], self.config.channels, *x.shape[2:])
+        whole = self.sigma_max * torch.randn(shape, generator=generator).to(x)
+        whole[:, self._image] = x[:, 0]
+        level = sigma.reshape(1, 1, 1, 1, 1) if sigma.ndim == 0 else sigma
+        levels = torch.full((level.shape[0], shape[1], *level.shape[2:]), torch.inf, device=x.device)
+        levels[:, self._image] = level[:, 0]
+        return whole, levels
 
     def _spacing(self, spacing_mm: Tensor | Sequence[float], batch: int) -> Tensor:
         values = torch.as_tensor(spacing_mm, dtype=torch.float32).to(self.device)

@@ -124,7 +124,8 @@ class Prior:
         Raises:
             DeviceError: The device is not there.
         """
-        return Denoiser(self.build(), self.card.network, device=device, precision=precision)
+        image = self.card.channels.index("image") if "image" in self.card.channels else 0
+        return Denoiser(self.build(), self.card.network, device=device, precision=precision, image=image)
 
     def _check(self) -> None:
         with torch.device("meta"):

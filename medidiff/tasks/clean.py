@@ -11,6 +11,7 @@ from medidiff.tasks.gaps import Gaps, fill_gaps
 from medidiff.tasks.observation import Observation
 from medidiff.tasks.session import Session
 from medidiff.tasks.shifts import shifted_mean
+from medidiff.volume import Volume
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +34,7 @@ class Clean:
 
 
 def estimate_clean(
-    session: Session, seen: Observation, gaps: Gaps, shifts: int, spacing_mm: tuple[float, float, float]
+    session: Session, seen: Observation, gaps: Gaps, shifts: int, measured: Volume, whole: Volume
 ) -> Clean:
     """Run the prior on an observation of the measured slices.
 
@@ -42,14 +43,17 @@ def estimate_clean(
         seen: Observation of the measured slices.
         gaps: Which slices are missing.
         shifts: Evaluations to average.
-        spacing_mm: Of the whole scan.
+        measured: The scan of the measured slices; only its affine counts.
+        whole: The whole scan, likewise.
     """
     session.know_correlation(seen.noise.correlation)
     session.check_level(seen.sigma)
+    session.know_body_of(measured.affine_ras, seen.y)
     y, sigma = session.tensor(seen.y), session.level(seen.sigma)
     out = shifted_mean(session, y, sigma, shifts)
     if gaps.missing:
-        session.spacing_mm = spacing_mm
+        session.spacing_mm = whole.spacing_mm
+        session.know_body_of(whole.affine_ras, gaps.expand(seen.y))
         y, sigma, out = fill_gaps(session, seen, out, gaps)
         seen = gaps.expand_observation(seen)
     mean, log_variance = (part[0, 0].float().cpu().numpy() for part in out)

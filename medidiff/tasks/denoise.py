@@ -114,7 +114,7 @@ def denoise(
             result = unchanged(volume, seen, samples)
         else:
             seen = seen or as_clean(measured, session.prior, where)
-            clean = estimate_clean(session, seen, gaps, shifts, volume.spacing_mm)
+            clean = estimate_clean(session, seen, gaps, shifts, measured, volume)
             drawn = [_draw(session, clean.y, clean.sigma, i, n_steps) for i in range(max(samples, strength > 0))]
             result = denoised(volume, session, clean, gaps, region, drawn, samples, strength)
     settings: dict[str, Any] = {

@@ -76,6 +76,7 @@ def inpaint(
     with session:
         seen = _observe_around(session, volume, hole, noise, noise_std)
         session.check_level(seen.sigma)
+        session.know_body_of(volume.affine_ras, seen.y)
         sigma = np.where(hole, np.inf, np.asarray(seen.sigma, dtype=np.float32)).astype(np.float32)
         y = session.tensor(np.where(hole, 0, seen.y))
         drawn = [session.sample(y, session.tensor(sigma), i, n_steps) for i in range(samples)]

@@ -18,13 +18,15 @@ from torch import Generator, Tensor
 
 from medidiff import __version__
 from medidiff.device import describe_device, set_threads
+from medidiff.diffusion.guidance import guided
 from medidiff.diffusion.noise_shape import NoiseShape, noise_shape
 from medidiff.diffusion.preconditioning import Denoised
 from medidiff.diffusion.sampling import sample_posterior
 from medidiff.diffusion.signatures import Callback
 from medidiff.errors import UsageError
-from medidiff.nets.embedding import NOISE_CORRELATION
+from medidiff.nets.embedding import NOISE_CORRELATION, POSITION
 from medidiff.prior import Denoiser, Prior
+from medidiff.tasks.guidance import Guidance, of_reference, without_conditions
 from medidiff.tasks.known_noise import WHITE, Correlation
 from medidiff.tiling import TiledDenoiser
 
@@ -77,7 +79,10 @@ class Session:
         self.spacing_mm, self.seed, self.max_gb = spacing_mm, seed, max_gb
         self.warnings = spacing_warnings(self.prior, spacing_mm)
         self.correlation: Correlation = WHITE
+        self.position: Tensor | None = None
         self.spent_on_parts = 0.0
+        self._machine = {"device": device, "precision": precision, "threads": threads, "max_gb": max_gb}
+        self._references: dict[Prior, Session] = {}
         self.seconds = self.peak_memory_mib = 0.0
 
     def __enter__(self) -> Session:
@@ -93,8 +98,9 @@ class Session:
 
     @property
     def nfe(self) -> int:
-        """Evaluations of the whole scan; those of parts of it count by their share of the voxels, rounded up."""
-        return self.tiled.nfe + math.ceil(self.spent_on_parts)
+        """Evaluations of the whole scan, those of a guiding prior too; parts of it count by their share, rounded up."""
+        guiding = sum(session.tiled.nfe for session in self._references.values())
+        return self.tiled.nfe + guiding + math.ceil(self.spent_on_parts)
 
     def tensor(self, array: np.ndarray) -> Tensor:
         """One scan or map (x, y, z) as (1, 1, x, y, z) on the device."""
@@ -113,17 +119,75 @@ class Session:
                 "be told so: noise will remain."
             )
 
-    def evaluate(self, x: Tensor, sigma: Tensor, cond: dict[str, Tensor] | None = None, **where: Any) -> Denoised:
-        """D(x; sigma) in tiles, the prior knowing the scan's spacing and how its noise is correlated.
+    def know_body_of(self, affine_ras: np.ndarray, y: np.ndarray) -> None:
+        """Tell the prior where in the body a scan's voxels lie, if it can be told.
 
-        `where` is passed on to `TiledDenoiser`.
+        Args:
+            affine_ras: Voxel index to mm, (4, 4).
+            y: The normalised scan (x, y, z), whose foreground is the body.
         """
-        return self.tiled(x, sigma, self.spacing_mm, {**self._told(x.shape[0]), **(cond or {})} or None, **where)
+        if self.card.network.position:
+            from medidiff.cohort.prepare_scan import body_box
+
+            self._know_body(affine_ras, *body_box(y))
+
+    def know_body_fills(self, shape: tuple[int, ...]) -> None:
+        """The same for a sample: its body is centred in the volume, axes along R, A and S."""
+        if self.card.network.position:
+            self._know_body(np.diag([*self.spacing_mm, 1.0]), (0, 0, 0), shape)
+
+    def _know_body(self, affine_ras: np.ndarray, low: tuple[int, ...], high: tuple[int, ...]) -> None:
+        from medidiff.cohort.body import body_frame
+
+        self.position = torch.from_numpy(body_frame(affine_ras, low, high)).float()[None].to(self.device)
+
+    def evaluate(
+        self,
+        x: Tensor,
+        sigma: Tensor,
+        cond: dict[str, Tensor] | None = None,
+        guidance: Guidance | None = None,
+        **where: Any,
+    ) -> Denoised:
+        """D(x; sigma) in tiles, the prior knowing the scan's spacing, its place and how its noise is correlated.
+
+        Args:
+            x: (b, c, x, y, z) of the prior's channels, or (b, 1, x, y, z) of its image alone.
+            sigma: Its level.
+            cond: Conditions, encoded.
+            guidance: The mean is guided; the log variance is that of the prior as it is.
+            where: Passed on to `TiledDenoiser`; not with guidance.
+        """
+        out = self.tiled(x, sigma, self.spacing_mm, {**self._told(x.shape[0]), **(cond or {})} or None, **where)
+        if guidance is None or not guidance.active:
+            return out
+
+        def reference(x: Tensor, sigma: Tensor) -> Tensor:
+            return self._reference(x, sigma, cond or {}, guidance)
+
+        mean = guided(lambda *_: out.mean, reference, guidance.weight, guidance.interval)(x, sigma)
+        return Denoised(mean, out.log_variance)
+
+    def _reference(self, x: Tensor, sigma: Tensor, cond: dict[str, Tensor], guidance: Guidance) -> Tensor:
+        """What guidance leads away from. It is told everything but the conditions, or what it knows of them."""
+        prior, slots = guidance.reference, self.card.conditions
+        if prior is None:
+            return self.evaluate(x, sigma, without_conditions(cond, slots)).mean
+        if prior not in self._references:
+            guidance.check(self.prior)
+            self._references[prior] = Session(prior, self.spacing_mm, seed=self.seed, **self._machine)
+        other = self._references[prior]
+        other.spacing_mm, other.correlation, other.position = self.spacing_mm, self.correlation, self.position
+        return other.evaluate(x, sigma, of_reference(cond, slots, other.card.conditions)).mean
 
     def _told(self, batch: int) -> dict[str, Tensor]:
-        if not self.card.network.noise_correlation:
-            return {}
-        return {NOISE_CORRELATION: torch.tensor([self.correlation] * batch, dtype=torch.float32, device=self.device)}
+        told: dict[str, Tensor] = {}
+        if self.position is not None and self.card.network.position:
+            told[POSITION] = self.position
+        if self.card.network.noise_correlation:
+            shape = [self.correlation] * batch
+            told[NOISE_CORRELATION] = torch.tensor(shape, dtype=torch.float32, device=self.device)
+        return told
 
     def sample(
         self,
@@ -133,10 +197,21 @@ class Session:
         n_steps: int,
         callback: Callback | None = None,
         cond: dict[str, Tensor] | None = None,
+        guidance: Guidance | None = None,
+        attempt: int = 0,
     ) -> tuple[Tensor, Tensor]:
         """Posterior sample number `index`; the same whatever else is sampled.
 
         Where the prior knows that the noise is correlated, the sampler's own noise is correlated alike.
+
+        Args:
+            y: Observed scan, (1, c, x, y, z) of the prior's channels, or (1, 1, x, y, z) of its image alone.
+            noise_map: Its level, one a channel where they differ; inf where nothing is observed.
+            index: Number of the sample.
+            n_steps: Steps of the sampler.
+            callback: Called as callback(i, t, denoised) at every step.
+            cond: Conditions, encoded.
+            guidance: How strongly the conditions are followed.
 
         Returns:
             The sample, and the log variance of the first evaluation, that of D(y; m).
@@ -144,7 +219,7 @@ class Session:
         first: list[Tensor] = []
 
         def denoise_map(x: Tensor, sigma: Tensor) -> Tensor:
-            out = self.evaluate(x, sigma, cond)
+            out = self.evaluate(x, sigma, cond, guidance)
             if not first:
                 first.append(out.log_variance)
             return out.mean
@@ -156,7 +231,7 @@ class Session:
             n_steps=n_steps,
             sigma_min=max(self.card.sigma_min, LAST_LEVEL),
             sigma_max=self.card.sigma_max,
-            generators=[sample_generator(self.seed, index)],
+            generators=[sample_generator(self.seed, index, attempt)],
             callback=callback,
             colour=self._colour(),
         )
@@ -190,9 +265,9 @@ class Session:
         }
 
 
-def sample_generator(seed: int, index: int) -> Generator:
-    """The generator of one sample: its stream depends on the seed and the sample's own number only."""
-    state = np.random.SeedSequence([seed, index]).generate_state(1, np.uint64)[0]
+def sample_generator(seed: int, index: int, attempt: int = 0) -> Generator:
+    """The generator of one sample: its stream depends on the seed, the sample's own number and the attempt only."""
+    state = np.random.SeedSequence([seed, index, *([attempt] if attempt else [])]).generate_state(1, np.uint64)[0]
     return Generator().manual_seed(int(state >> np.uint64(1)))
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from medidiff.diffusion import guided
+from medidiff.diffusion import GaussianDenoiser, guided, sample_posterior
 
 X = torch.randn(1, 1, 2, 2, 2, generator=torch.Generator().manual_seed(0))
 
@@ -52,3 +52,28 @@ def test_a_map_is_guided_voxel_by_voxel() -> None:
     out = guided(denoise, reference, 2.0, (0.3, 2.0))(X, sigma)
     plain, both = denoise(X, sigma), 2 * denoise(X, sigma) - reference(X, sigma)
     torch.testing.assert_close(out, torch.where(sigma == 1.0, both, plain))
+
+
+@pytest.mark.parametrize("weight", [0.5, 2.0])
+def test_a_guided_gaussian_is_a_gaussian_further_on(weight: float) -> None:
+    """Two Gaussians of one covariance C and means mu_0, mu_1: both denoisers are mu + K (x - mu) with the same K, so
+    the guided one is that of the mean mu_0 + w (mu_1 - mu_0), and its samples are exactly that Gaussian's."""
+    shape, n = (2, 2, 2, 2), 16  # two channels of 2^3 voxels
+    generator = torch.Generator().manual_seed(5)
+    root = torch.randn(n, n, generator=generator, dtype=torch.float64) / 4
+    covariance = root @ root.T + 0.01 * torch.eye(n, dtype=torch.float64)
+    mu_0, mu_1, y = (torch.randn(shape, generator=generator, dtype=torch.float64) for _ in range(3))
+    first, second = GaussianDenoiser(mu_0, covariance), GaussianDenoiser(mu_1, covariance)
+    further = GaussianDenoiser(mu_0 + weight * (mu_1 - mu_0), covariance)
+    levels = torch.full((1, *shape), 0.05, dtype=torch.float64)  # the second channel is observed, the first is not
+    levels[:, 0] = math.inf
+    denoiser = guided(second, first, weight)
+    torch.testing.assert_close(denoiser(y[None], levels), further(y[None], levels), atol=1e-12, rtol=0)
+    settings = {"n_steps": 8, "sigma_min": 0.01, "sigma_max": 20.0}
+    drawn = [
+        sample_posterior(d, y[None], levels, generators=[torch.Generator().manual_seed(1)], **settings).x  # type: ignore[arg-type]
+        for d in (denoiser, further)
+    ]
+    torch.testing.assert_close(drawn[0], drawn[1], atol=1e-9, rtol=0)  # rounding of 8 steps, levels from 20
+    interval = guided(second, first, weight, (0.1, 2.0))(y[None], levels)
+    assert torch.equal(interval, second(y[None], levels)), "neither 0.05 nor infinity lies in the interval"
