@@ -137,7 +137,7 @@ def read_participants(path: Path, categorical: Iterable[str] = ()) -> Participan
         ConfigError: No such file, not a table, a column is missing or twice, a case stands in it twice, an unknown
             split, a patient in two splits, or a column whose name is nearly one of those above.
     """
-    columns, rows = _cells(path)
+    columns, rows = read_cells(path)
     plain = {column.strip().lower(): column for column in columns}
     check_spelling(path, columns, plain.keys())
     if not {"case", "participant_id"} & plain.keys():
@@ -151,7 +151,7 @@ def read_participants(path: Path, categorical: Iterable[str] = ()) -> Participan
         )
     kinds: dict[str, AttributeKind] = {}
     for column in kept:
-        values = [value for row in rows if (value := _value(row, column))]
+        values = [value for row in rows if (value := value_of(row, column))]
         numbers = column not in categorical and all(_number(value) is not None for value in values)
         kinds[column] = "continuous" if numbers else "categorical"
     participants = tuple(_participant(path, number, row, plain, kinds) for number, row in enumerate(rows, start=2))
@@ -177,7 +177,7 @@ def check_spelling(path: Path, columns: Iterable[str], plain: Collection[str]) -
 def _participant(
     path: Path, number: int, row: dict[str, str], plain: dict[str, str], kinds: dict[str, AttributeKind]
 ) -> Participant:
-    said = {key: _value(row, plain[key]) if key in plain else "" for key in _KEYS}
+    said = {key: value_of(row, plain[key]) if key in plain else "" for key in _KEYS}
     said["case"] = _ENDING.sub("", said["case"])
     keys = tuple(dict.fromkeys(filter(None, (said["case"], said["participant_id"]))))
     if not keys:
@@ -190,7 +190,7 @@ def _participant(
         )
     attributes: dict[str, float | str | None] = {}
     for column, kind in kinds.items():
-        value = _value(row, column)
+        value = value_of(row, column)
         attributes[column] = None if not value else _number(value) if kind == "continuous" else value
     patient = said["patient"] or said["participant_id"] or said["case"]
     stated = bool(said["patient"] or said["participant_id"])
@@ -214,34 +214,42 @@ def _check_unique(path: Path, participants: Iterable[Participant]) -> None:
             )
 
 
-def _cells(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+def read_cells(path: Path, what: str = "--table") -> tuple[list[str], list[dict[str, str]]]:
+    """The columns and rows of a tab- or comma-separated table, as text.
+
+    Args:
+        path: The table.
+        what: What messages call it.
+
+    Raises:
+        ConfigError: It cannot be read, or is no table.
+    """
+    hint = " `medidiff scan FOLDER --table` makes one." if what == "--table" else ""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
-        raise ConfigError(f"--table {path}: no such file. `medidiff scan FOLDER --table` makes one.") from error
+        raise ConfigError(f"{what} {path}: no such file.{hint}") from error
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise ConfigError(f"--table {path}: cannot be read ({reason}). Save it as UTF-8 text.") from error
+        raise ConfigError(f"{what} {path}: cannot be read ({reason}). Save it as UTF-8 text.") from error
     first = text.partition("\n")[0]
     delimiter = max("\t,;", key=first.count)
     quoting = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
     try:
         lines = [line for line in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting)]
     except csv.Error as error:
-        raise ConfigError(f"--table {path}: not a table ({error}).") from error
+        raise ConfigError(f"{what} {path}: not a table ({error}).") from error
     lines = [line for line in lines if any(cell.strip() for cell in line)]
     if len(lines) < 2:
-        raise ConfigError(
-            f"--table {path}: holds no rows. The first line names the columns, every other one is a case."
-        )
+        raise ConfigError(f"{what} {path}: holds no rows. The first line names the columns, every other one is a case.")
     columns = [column.strip() for column in lines[0]]
     lower = [column.lower() for column in columns]
     twice = next((column for column in lower if lower.count(column) > 1), None)
     if twice is not None:
-        raise ConfigError(f"--table {path}: the column {twice!r} stands in it twice. Rename one of them.")
+        raise ConfigError(f"{what} {path}: the column {twice!r} stands in it twice. Rename one of them.")
     for number, line in enumerate(lines[1:], start=2):
         if len(line) != len(columns):
-            raise ConfigError(f"--table {path}: row {number} has {len(line)} cells, the first line {len(columns)}.")
+            raise ConfigError(f"{what} {path}: row {number} has {len(line)} cells, the first line {len(columns)}.")
     return columns, [dict(zip(columns, line, strict=True)) for line in lines[1:]]
 
 
@@ -255,14 +263,15 @@ def _attributes(path: Path, columns: Iterable[str], rows: list[dict[str, str]]) 
             raise ConfigError(f"--table {path}: column {column}: the store has a column of that name. Rename it.")
         if "".join(c for c in column.lower() if c.isalnum()) in _IDENTIFYING:
             warnings.append(f"{path.name}: column {column} is left out: it may say who somebody is.")
-        elif not any(_value(row, column) for row in rows):
+        elif not any(value_of(row, column) for row in rows):
             warnings.append(f"{path.name}: column {column} is left out: it is empty.")
         else:
             kept.append(column)
     return kept, warnings
 
 
-def _value(row: dict[str, str], column: str) -> str:
+def value_of(row: dict[str, str], column: str) -> str:
+    """A cell, empty where nothing is known."""
     value = row[column].strip()
     return "" if value.lower() in MISSING else value
 

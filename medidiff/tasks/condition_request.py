@@ -76,12 +76,14 @@ class ConditionPlan:
         ranges: Trained range of every continuous condition, to tell what lies beyond.
         rows: A table that further conditions come from.
         extrapolate: Numbers out of the trained range are allowed.
+        notes: What a person must know about how it was read.
     """
 
     requests: tuple[Request, ...] = ()
     ranges: tuple[tuple[str, ContinuousSlot], ...] = ()
     rows: Rows | None = None
     extrapolate: bool = False
+    notes: tuple[str, ...] = ()
 
     def draw(self, seed: int, index: int) -> dict[str, Value]:
         """The conditions of sample `index`: a function of seed and number only, each condition with its own stream."""
