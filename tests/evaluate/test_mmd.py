@@ -71,7 +71,7 @@ def test_bad_input_is_refused() -> None:
     a = RNG.standard_normal((6, 3))
     with pytest.raises(InputError, match="6 against 5 scans: equal numbers"):
         mmd2(a, a[:5])
-    with pytest.raises(InputError, match="2 or more"):
+    with pytest.raises(InputError, match="at least 2"):
         mmd2(a[:1], a[:1])
     with pytest.raises(InputError, match="both sets need the same"):
         mmd2(a, a[:, :2])
