@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast, overload
+from typing import TYPE_CHECKING, Annotated, Any, Literal, overload
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -215,15 +215,11 @@ def _lists(where: Where) -> dict[str, Any]:
     return {column: list(value) if isinstance(value, tuple) else value for column, value in where.items()}
 
 
-def condition_ranges(cases: StoreCases, name: str) -> tuple[float, float] | tuple[str, ...] | None:
-    """What the train scans know of an attribute: lowest and highest, or the sorted values; None: not an attribute."""
-    about = cases.store.attributes.get(name)
-    if about is None:
-        return None
-    known = [value for value in cases.table.column(name).to_pylist() if value is not None and value == value]
-    if about["kind"] == "categorical":
-        return tuple(sorted(set(cast(list[str], known))))
-    return (min(known), max(known)) if known else None
+def condition_values_of(cases: StoreCases, name: str) -> list[float | str]:
+    """What the scans say of an attribute, those without it left out; empty where it is none of the store's."""
+    if name not in cases.store.attributes:
+        return []
+    return [value for value in cases.table.column(name).to_pylist() if value is not None and value == value]
 
 
-__all__ = ["StoreCase", "StoreCases", "StoreSource", "condition_ranges", "store_cases"]
+__all__ = ["StoreCase", "StoreCases", "StoreSource", "condition_values_of", "store_cases"]

@@ -146,8 +146,15 @@ def test_conditions_have_the_range_of_the_train_scans(make_store: MakeStore) -> 
     store = make_store(SCANS, (8, 8, 8))
     cases = load(store)
     slots = trained_conditions(("age", "sex"), [[], cases])
-    assert slots.continuous == {"age": ContinuousSlot(unit="years", low=30, high=70)}
-    assert slots.categorical == {"sex": CategoricalSlot(values=("f", "m"))}
+    ages = [case.conditions["age"] for case in cases if case.conditions["age"] == case.conditions["age"]]
+    known = [float(age) for age in ages if age is not None]
+    percentiles = tuple(np.percentile(known, range(0, 101, 5)).tolist())
+    more = {"quantiles": percentiles, "known": len(known), "missing": len(cases) - len(known)}
+    assert slots.continuous == {"age": ContinuousSlot(unit="years", low=30, high=70, **more)}  # type: ignore[arg-type]
+    assert (percentiles[0], percentiles[-1]) == (30, 70)
+    sexes = [case.conditions["sex"] for case in cases]
+    counts = (sexes.count("f"), sexes.count("m"))
+    assert slots.categorical == {"sex": CategoricalSlot(values=("f", "m"), counts=counts)}
     told = {cast(StoreCase, case).patient: condition_values(slots, case) for case in cases}
     assert float(told["bob"]["age"]) == 70
     assert np.isnan(float(told["cid"]["age"]))
@@ -170,8 +177,11 @@ def test_conditions_of_a_prior_keep_their_places(make_store: MakeStore) -> None:
         continuous={"age": ContinuousSlot(unit="a", low=50, high=90)},
     )
     slots = trained_conditions(("age", "sex"), [load(make_store(SCANS, (8, 8, 8)))], had)
-    assert slots.continuous == {"age": ContinuousSlot(unit="a", low=30, high=90)}
-    assert slots.categorical == {"sex": CategoricalSlot(values=("m", "x", "f"))}
+    age = slots.continuous["age"]
+    assert (age.unit, age.low, age.high) == ("a", 30, 90)
+    assert (age.quantiles[0], age.quantiles[-1]) == (30, 70), "percentiles are those of the scans here"
+    assert slots.categorical["sex"].values == ("m", "x", "f")
+    assert slots.categorical["sex"].counts[1] == 0
     assert PatchDataModule((), Path(), Path(), (8, 8, 8), 1, 1, PLAIN, 0, had=had).kinds == ("head",)
 
 

@@ -9,7 +9,7 @@ import torch
 import yaml
 
 from medidiff.cohort.store import Store
-from medidiff.nets.embedding import POSITION, CategoricalSlot, ContinuousSlot
+from medidiff.nets.embedding import POSITION, CategoricalSlot
 from medidiff.prior import Prior
 from medidiff.training import run
 
@@ -52,8 +52,10 @@ def config(store: Store, folder: Path, **data: Any) -> Path:
 def test_a_store_becomes_a_prior_that_takes_its_conditions(make_store: Callable[..., Store], tmp_path: Path) -> None:
     prior = Prior.load(run.run_training(config(make_store(SCANS), tmp_path / "a"), []))
     slots = prior.card.conditions
-    assert slots.continuous == {"age": ContinuousSlot(unit="years", low=30, high=70)}
-    assert slots.categorical["sex"] == CategoricalSlot(values=("f", "m"))
+    age = slots.continuous["age"]
+    assert (age.unit, age.low, age.high, len(age.quantiles)) == ("years", 30, 70, 21)
+    assert slots.categorical["sex"].values == ("f", "m")
+    assert sum(slots.categorical["sex"].counts) + slots.categorical["sex"].missing == age.known + age.missing
     assert slots.categorical["kind"] == CategoricalSlot(values=("cohort",))
     assert prior.card.training.patients == 3
     assert prior.card.training.sources[0].licence == "none"
