@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -131,6 +132,30 @@ def expected_error(
     squared = pair.a**2 * log_variance.exp() + pair.a * tau**2
     relative = squared * loss_weight(pair.level, sigma_data) * torch.exp(-u)
     return relative.detach().mean(dim=(2, 3, 4), keepdim=True).clamp(*_RELATIVE)
+
+
+def class_balancing_error(
+    denoised: Tensor, other: Tensor, level: Tensor, sigma_data: Tensor, span: tuple[float, float]
+) -> Tensor:
+    """Weighted squared difference of what is made of one input under its own condition and under one drawn evenly.
+
+    It pulls the rare conditions towards what the common ones know, most at high levels, where the anatomy is decided:
+    the paper's factor t/T is here the place of ln(level) between ln(sigma_min) and ln(sigma_max). A quarter of the
+    gradient goes the other way round.
+
+    Args:
+        denoised: D under the patch's own condition.
+        other: D under a condition drawn evenly, for the same input.
+        level: Noise map of the input.
+        sigma_data: Standard deviation of the clean data.
+        span: (sigma_min, sigma_max).
+
+    Source: Qin et al. 2023 (CBDM, arXiv 2305.00562).
+    """
+    low, high = math.log(span[0]), math.log(span[1])
+    place = ((level.log() - low) / (high - low)).clamp(0, 1)
+    squared = (denoised - other.detach()) ** 2 + (denoised.detach() - other) ** 2 / 4
+    return place * loss_weight(level, sigma_data) * squared
 
 
 def log_variance_loss(denoised: Denoised, target: Tensor, clean: Float[Tensor, "b ..."]) -> Tensor:

@@ -174,6 +174,9 @@ class TrainingConfig(_Part):
     sigma_data is kept. Network, noise levels, patch size and licences are the prior's unless stated."""
     method: Literal["full", "lora"] = "full"
     """With `start_from`. full: every weight moves. lora: a low-rank change, a small file beside the prior."""
+    class_balance: float = Field(default=0.0, ge=0)
+    """Weight of the class-balancing loss (CBDM) for conditions of which some values are rare: every step costs a second
+    pass. 0: not used. Drawing rare values more often is the source's `balance`."""
     lora_rank: int = Field(default=8, ge=1, le=64)
     """Rank of the change of each kernel."""
     data: DataConfig

@@ -16,6 +16,7 @@ from torch import Generator, Tensor
 from medidiff.diffusion.colour import colour, correlations, draw_power
 from medidiff.diffusion.losses import NoisyPair, corrupt, corrupt_coloured
 from medidiff.diffusion.maps import MapDistribution
+from medidiff.nets.embedding import ConditionSlots
 
 P_UNCONDITIONAL = 0.7
 """Share of patches whose kind is left out."""
@@ -134,4 +135,28 @@ def told_conditions(batch: dict, drawn: Drawn, dropout: float) -> dict[str, Tens
     return told
 
 
-__all__ = ["Drawn", "corrupt_patches", "draw_batch", "told_conditions"]
+def balanced_conditions(told: dict[str, Tensor], slots: ConditionSlots, drawn: Drawn) -> dict[str, Tensor]:
+    """The same with the conditions drawn evenly: each value of a categorical one, anywhere in a continuous one's range.
+
+    The kind, the position and what else the network is told stay.
+
+    Args:
+        told: From `told_conditions`.
+        slots: The network's conditions.
+        drawn: The batch's random part.
+    """
+    names = [name for name in sorted({*slots.categorical, *slots.continuous} - {"kind"}) if name in told]
+    if not names:
+        return told
+    place = torch.stack([torch.rand(len(names), generator=g) for g in drawn.generators])
+    even: dict[str, Tensor] = {}
+    for i, name in enumerate(names):
+        if name in slots.categorical:
+            even[name] = (1 + place[:, i] * len(slots.categorical[name].values)).long().to(told[name].device)
+        else:
+            slot = slots.continuous[name]
+            even[name] = (slot.low + place[:, i] * (slot.high - slot.low)).to(told[name])
+    return {**told, **even}
+
+
+__all__ = ["Drawn", "balanced_conditions", "corrupt_patches", "draw_batch", "told_conditions"]

@@ -10,7 +10,7 @@ import lightning
 import torch
 from torch import Tensor, nn
 
-from medidiff.diffusion.losses import denoising_error, expected_error, log_variance_loss
+from medidiff.diffusion.losses import class_balancing_error, denoising_error, expected_error, log_variance_loss
 from medidiff.diffusion.maps import LevelRange, MapDistribution
 from medidiff.diffusion.preconditioning import Preconditioned
 from medidiff.nets.embedding import NOISE_CORRELATION, CategoricalSlot, ConditionSlots
@@ -18,7 +18,14 @@ from medidiff.nets.lora import add_low_rank
 from medidiff.nets.unet import HaarUNet, NetConfig
 from medidiff.training.averages import WeightAverages
 from medidiff.training.config import TrainingConfig
-from medidiff.training.draws import P_UNKNOWN_COLOUR, P_UNKNOWN_SPACING, corrupt_patches, draw_batch, told_conditions
+from medidiff.training.draws import (
+    P_UNKNOWN_COLOUR,
+    P_UNKNOWN_SPACING,
+    balanced_conditions,
+    corrupt_patches,
+    draw_batch,
+    told_conditions,
+)
 from medidiff.training.guards import Guard
 from medidiff.training.optimiser import learning_rate, make_optimiser
 from medidiff.training.ranks import gathered, mean_over_processes
@@ -136,6 +143,12 @@ class DenoiserTraining(lightning.LightningModule):
         # times the share of clean patches: a sum over patches, so that micro-batches and processes add up to the whole
         variance = clean.mean() * log_variance_loss(denoised, target, clean)
         loss = reweighted + learn_u + 0.1 * variance
+        if self.config.class_balance > 0:
+            slots = cast(HaarUNet, self.denoiser.network).config.slots
+            other = self.denoiser(y, total, spacing, balanced_conditions(told, slots, drawn)).mean
+            span = (self.denoiser.sigma_min, self.denoiser.sigma_max)
+            apart = class_balancing_error(denoised.mean, other, total, self.denoiser.sigma_data, span)
+            loss = loss + self.config.class_balance * (known * apart * torch.exp(-u.detach())).mean()
         self._figures.append(torch.stack([loss.detach(), (known * error.detach()).mean(), reweighted.detach()]))
         if not bool(torch.isfinite(loss)):
             self._patches.append(f"patches {_listed(numbers)}, {_sources(batch, self.denoiser)}")

@@ -27,8 +27,9 @@ EDGE = 32
 """Longest side of a sample in voxels."""
 STEPS = 8
 """Steps of a sample (2M, 10 evaluations): enough for a trend, too few for a figure to publish."""
-SAMPLES = 16
-"""Samples a validation."""
+SAMPLES, WHOLE_SAMPLES = 16, 6
+"""Samples a validation; those from pure noise are of the whole patch, since a prior of whole organs makes nothing
+sensible in a part of its grid, and so are fewer."""
 START_PERCENT = 30.0
 """Noise on the val patches that a denoiser's samples start from, percent of the intensity range, where the run trains
 such levels: enough that most of a sample's texture is the prior's own."""
@@ -73,7 +74,10 @@ class Samples(lightning.Callback):
             return
         with trainer.strategy.precision_plugin.forward_context():
             self.samples, reference = draw_samples(
-                pl_module.averaged, _batch(trainer, pl_module, SAMPLES), self.noise, self.from_noise
+                pl_module.averaged,
+                _batch(trainer, pl_module, WHOLE_SAMPLES if self.from_noise else SAMPLES),
+                self.noise,
+                self.from_noise,
             )
         if len(reference) >= 4:
             found = texture_distance(*(t[:, 0].cpu().numpy() for t in (self.samples, reference)))
@@ -95,8 +99,10 @@ class Samples(lightning.Callback):
         rows = [beside([_slice(image[i]) for image in (noisy, clean, target)]) for i in range(len(target))]
         picture = stack(rows)
         if self.samples is not None:
-            several = [_slice(sample) for sample in self.samples[: max(1, picture.shape[1] // (EDGE + 2))]]
-            picture = stack([picture, beside(several)], gap=6)
+            fitting = max(1, picture.shape[1] // (self.samples.shape[2] + 2))
+            several = [_slice(sample) for sample in self.samples]
+            rows = [beside(several[i : i + fitting]) for i in range(0, len(several), fitting)]
+            picture = stack([picture, *rows], gap=6)
         picture = enlarge(picture, 1, 1, max(1, _SIDE // target.shape[2]))
         try:
             with atomic_open(self.folder / f"step-{trainer.global_step:07d}.png") as file:
@@ -133,9 +139,12 @@ def draw_samples(denoiser: Any, batch: dict[str, Any], noise: NoiseConfig, unobs
         unobserved: Start from nothing observed; else from the patches under 30% noise.
 
     Returns:
-        Samples and patches, both (n, c, x, y, z), the middle of the patches, at most 32 voxels a side.
+        Samples and patches, both (n, c, x, y, z): of patches under noise the middle, at most 32 voxels a side.
     """
-    target, cond = _middle(batch, denoiser.network.config.alignment)
+    if unobserved:
+        target, cond = batch["target"], watched_conditions(batch)
+    else:
+        target, cond = _middle(batch, denoiser.network.config.alignment)
     generators = [Generator().manual_seed(i) for i in range(len(target))]
     sigma = torch.tensor(min(START_PERCENT / 100 * RANGE, max(part.high for part in noise.levels))).to(target)
     own = torch.stack([torch.randn(target.shape[1:], generator=g) for g in generators]).to(target)
