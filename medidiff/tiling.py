@@ -96,6 +96,14 @@ class TiledDenoiser:
         self.nfe += x.shape[0]
         return out
 
+    def tile_for(self, shape: Sequence[int]) -> tuple[int, int, int]:
+        """The tile of a scan of this shape at one level, without an evaluation: rounding depends on it."""
+        shape = on_grid(shape, AS_IT_LIES, self.denoiser.alignment)
+        key = (1, False, *shape)
+        if key not in self._chosen:
+            self._chosen[key] = self._choose(shape, 1, False)
+        return self._chosen[key]
+
     def _choose(self, shape: tuple[int, int, int], batch: int, varying: bool) -> tuple[int, int, int]:
         device = self.denoiser.device
         budget = _FREE_SHARE * free_memory_bytes(device)

@@ -42,14 +42,16 @@ class Journal:
     Args:
         path: The file; made where it is missing.
         identity: What the lines belong to (the recipe's hash); a journal of something else starts anew.
+        busy: What is said where another process has it; None: that it prepares this store.
 
     Raises:
-        UsageError: Another process prepares this store.
+        UsageError: Another process has it.
         OutputError: It cannot be written.
     """
 
-    def __init__(self, path: Path, identity: str) -> None:
+    def __init__(self, path: Path, identity: str, busy: str | None = None) -> None:
         self.path, self.identity = path, identity
+        self._busy = busy or f"-o: another `medidiff prepare` works on this store ({path}). Wait for it."
         self.finished: dict[str, dict[str, Any]] = {}
         """What is known of each finished scan, by its key."""
         self.notes: dict[str, Any] = {}
@@ -62,7 +64,7 @@ class Journal:
             self._file = open(self.path, "a+b", buffering=0)
             if not _lock(self._file):
                 self._file.close()
-                raise UsageError(f"-o: another `medidiff prepare` works on this store ({self.path}). Wait for it.")
+                raise UsageError(self._busy)
             self._load(self._file)
         except OSError as error:
             raise _cannot_write(self.path, error) from error

@@ -1,0 +1,1 @@
+"""Sets of synthetic scans: made in shards, resumed after anything, told in a manifest, and verified."""
