@@ -78,22 +78,44 @@ def describe_prior_fully(name_or_path: str) -> dict[str, Any]:
     from medidiff.prior import read_entry, resolve_prior
 
     entry = read_entry(resolve_prior(name_or_path))
+    network = entry.card.get("network", {})
     return {
         "kind": "prior",
         "path": str(entry.path),
         "size_mib": round(entry.size_bytes / 2**20, 2),
         "parameters": entry.parameters,
         "content_hash": entry.content_hash,
+        "channels": entry.card.get("channels") or ["image"] * network.get("channels", 1),
+        "conditions": conditions_of(network.get("slots", {})),
         "card": {key: entry.card[key] for key in sorted(entry.card, key=_place)},
     }
 
 
+def conditions_of(slots: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What may be asked of a prior, by the condition's name: its values with counts, or its range with percentiles."""
+    from medidiff.prior.slot_text import PERCENTILE_STEP
+
+    told: dict[str, dict[str, Any]] = {}
+    for name, slot in slots.get("categorical", {}).items():
+        counts = slot.get("counts") or [None] * len(slot["values"])
+        values = dict(zip(slot["values"], counts, strict=True))
+        told[name] = {"kind": "categorical", "values": values, "missing": slot.get("missing", 0)}
+    for name, slot in slots.get("continuous", {}).items():
+        percentiles = {f"p{i * PERCENTILE_STEP}": value for i, value in enumerate(slot.get("quantiles", []))}
+        told[name] = {"kind": "continuous", **{key: slot[key] for key in ("unit", "low", "high")}}
+        told[name] |= {"percentiles": percentiles, "known": slot.get("known", 0), "missing": slot.get("missing", 0)}
+    return told
+
+
 def _in_short(described: Mapping[str, Any]) -> list[str]:
     """A prior on one screen: what it is for, what it has seen, under which licences."""
+    from medidiff.prior.slot_text import slot_lines
+
     card = described["card"]
     training = card.get("training", {})
     spacing = card.get("spacing_mm", {})
-    kinds = card.get("network", {}).get("slots", {}).get("categorical", {})
+    network = card.get("network", {})
+    channels = card.get("channels") or ["image"] * network.get("channels", 1)
     rows: list[tuple[str, Any]] = [
         ("prior", f"{card['name']} {card['version']}, {card.get('created', '')}, trained to {card.get('task', '')}"),
         ("file", f"{described['path']} ({described['size_mib']:.1f} MiB)"),
@@ -101,7 +123,8 @@ def _in_short(described: Mapping[str, Any]) -> list[str]:
         *((key.replace("_", " "), card.get(key, "")) for key in _TOLD),
         ("scans seen", card.get("modalities", [])),
         ("spacing", f"{spacing.get('low', 0):.3g} to {spacing.get('high', 0):.3g} mm"),
-        *((f"condition {name}", slot.get("values", [])) for name, slot in kinds.items()),
+        *([("channels", channels)] if len(channels) > 1 else []),
+        *((f"condition {name}", text) for name, text in slot_lines(network.get("slots", {})).items()),
         ("trained on", [_source(source) for source in training.get("sources", [])]),
         ("training", f"{training.get('patients', 0)} patients, {training.get('steps', 0)} steps"),
     ]
