@@ -43,7 +43,11 @@ def inherit(tree: dict[str, Any]) -> dict[str, Any]:
         "noise", made.get("noise") or {"sigma_min": entry.card["sigma_min"], "sigma_max": entry.card["sigma_max"]}
     )
     if isinstance(tree.get("data"), dict):
-        filled["data"] = {"patch": made.get("data", {}).get("patch", [48, 48, 48]), **tree["data"]}
+        had = made.get("data", {})
+        inherited = {"patch": had.get("patch", [48, 48, 48])}
+        if entry.card.get("task") == "sample" and "augmentation" in had:
+            inherited["augmentation"] = had["augmentation"]  # a sampler learns anatomy as it is varied
+        filled["data"] = {**inherited, **tree["data"]}
     gentle = {"name": "adamw", "lr": LORA_LR} if lora else {"lr": FULL_LR}
     filled["optimiser"] = {**gentle, **(tree.get("optimiser") or {})}
     filled["card"] = {**_card(entry), **(tree.get("card") or {})}
@@ -73,4 +77,5 @@ def _card(entry: PriorEntry) -> dict[str, Any]:
         "output_licence": f"{card['output_licence']} The licences of the scans it was trained on from {name} bind too.",
         "intended_use": card["intended_use"],
         "limits": f"Those of {name}: {card['limits']}",
+        **({"shape": list(card["shape"])} if card.get("shape") else {}),
     }

@@ -85,3 +85,35 @@ def test_workers_change_nothing(make_store: Callable[..., Store], tmp_path: Path
         Prior.load(run.run_training(config(store, tmp_path / str(workers), workers=workers), [])) for workers in (0, 2)
     )
     assert all(torch.equal(one.weights[name], two.weights[name]) for name in one.weights)
+
+
+def test_masks_become_channels_of_the_prior_and_of_what_is_made_from_it(
+    make_store: Callable[..., Store], tmp_path: Path
+) -> None:
+    """A prior of images and masks, then a low-rank change by scans whose masks are not given."""
+    store = make_store(SCANS)
+    source = {"type": "store", "name": "cohort", "url": store.url, "masks": ["mask:1"], "own_noise": "kept"}
+    mirrored = {"flip": False, "axes": False, "contrast": 0, "invert": 0, "mirror": True}
+    first = config(store, tmp_path / "a", sources=[source], augmentation=mirrored)
+    noise = ["noise.sigma_max=100", "noise.levels=[{low: 0.01, high: 100}]"]
+    prior = Prior.load(run.run_training(first, noise))
+    card = prior.card
+    assert (card.channels, card.shape, card.task) == (("image", "mask:1"), (16, 16, 16), "sample")
+    assert card.typical is not None
+    assert (card.typical.offset, card.typical.scale) == (0, 1)
+    assert len(card.sigma_data) == 2
+    assert prior.weights["head.weight"].shape[0] == 16
+    tree = yaml.safe_load(first.read_text())
+    tree |= {"output": str(tmp_path / "b"), "method": "lora", "start_from": str(tmp_path / "a/out/tiny.safetensors")}
+    tree["data"]["sources"] = [{"type": "store", "name": "few", "url": make_store(SCANS[:2], name="few").url}]
+    for inherited in ("augmentation", "patch", "conditions"):
+        del tree["data"][inherited]
+    del tree["network"]
+    (tmp_path / "few.yaml").write_text(yaml.safe_dump(tree))
+    adapted = Prior.load(run.run_training(tmp_path / "few.yaml", ["card.version=two"]))
+    assert adapted.card.channels == card.channels
+    assert adapted.card.shape == card.shape
+    assert adapted.card.training.config["data"]["augmentation"]["mirror"] is True
+    assert not torch.equal(adapted.weights["head.weight"], prior.weights["head.weight"]) or any(
+        not torch.equal(adapted.weights[name], prior.weights[name]) for name in prior.weights
+    )
