@@ -19,7 +19,7 @@ class Result:
     """What a task did and what came out.
 
     Args:
-        task: "denoise", "inpaint" or "synthesise".
+        task: "denoise", "inpaint", "insert" or "synthesise".
         status: One word for the outcome, such as "denoised".
         output: The scan that was asked for, on the input's grid and in its unit.
         residual: Input minus output.

@@ -68,13 +68,13 @@ def inpaint(
     if samples < 1:
         raise UsageError(f"--samples {samples}: must be 1 or more.")
     volume.check()
-    hole = _hole(volume, mask)
+    hole = hole_of(volume, mask)
     session = Session(
         prior, volume.spacing_mm, device=device, precision=precision, threads=threads, max_gb=max_gb, seed=seed
     )
     keep = noise_std is None if paste is None else paste
     with session:
-        seen = _observe_around(session, volume, hole, noise, noise_std)
+        seen = observe_around(session, volume, hole, noise, noise_std)
         session.check_level(seen.sigma)
         session.know_body_of(volume.affine_ras, seen.y)
         sigma = np.where(hole, np.inf, np.asarray(seen.sigma, dtype=np.float32)).astype(np.float32)
@@ -127,7 +127,13 @@ def generation_warnings(prior: Prior) -> list[str]:
     ]
 
 
-def _hole(volume: Volume, mask: Volume) -> np.ndarray:
+def hole_of(volume: Volume, mask: Volume) -> np.ndarray:
+    """The voxels to fill, True where the mask is not 0.
+
+    Raises:
+        GeometryError: The mask lies on another grid.
+        InputError: It holds NaN, is empty, or covers everything.
+    """
     check_same_grid(mask, volume, f"--mask {mask.name or 'mask'}")
     if not np.isfinite(mask.data).all():
         raise InputError(f"--mask {mask.name or 'mask'}: holds NaN or infinite values. Mark the part to fill with 1.")
@@ -138,13 +144,27 @@ def _hole(volume: Volume, mask: Volume) -> np.ndarray:
     return hole
 
 
-def _observe_around(
-    session: Session, volume: Volume, hole: np.ndarray, noise: NoiseKind | str, noise_std: float | Volume | None
+def observe_around(
+    session: Session,
+    volume: Volume,
+    hole: np.ndarray,
+    noise: NoiseKind | str,
+    noise_std: float | Volume | None,
+    correlated: str = "no",
 ) -> Observation:
-    """What is known outside the hole; a scan without measurable noise is taken at the prior's smallest level."""
+    """What is known outside the hole; a scan without measurable noise is taken at the prior's smallest level.
+
+    Args:
+        session: Prior at work.
+        volume: The scan.
+        hole: Where nothing is known.
+        noise: Kind of noise.
+        noise_std: Its level; None estimates it.
+        correlated: "no" takes it as white, as the sampler does around a hole: what is correlated with a hole is not
+            known. "auto" finds out, for those who make such noise.
+    """
     outside = volume.with_data(np.where(hole, np.median(volume.data[~hole]), volume.data))
-    # What is correlated with a hole is not known: the sampler takes the noise around it as white.
-    told = Told(noise, noise_std, correlated="no")
+    told = Told(noise, noise_std, correlated=correlated)
     try:
         return observe(outside, session.prior, told, ~hole)
     except NoiseError as error:
@@ -166,4 +186,4 @@ def _array(x: Tensor) -> np.ndarray:
     return x[0, 0].float().cpu().numpy()
 
 
-__all__ = ["generation_warnings", "inpaint"]
+__all__ = ["generation_warnings", "hole_of", "inpaint", "observe_around"]

@@ -6,6 +6,7 @@ import math
 import platform
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -119,27 +120,31 @@ class Session:
                 "be told so: noise will remain."
             )
 
-    def know_body_of(self, affine_ras: np.ndarray, y: np.ndarray) -> None:
+    def know_body_of(self, affine_ras: np.ndarray, y: np.ndarray, start: Sequence[int] = (0, 0, 0)) -> None:
         """Tell the prior where in the body a scan's voxels lie, if it can be told.
 
         Args:
             affine_ras: Voxel index to mm, (4, 4).
             y: The normalised scan (x, y, z), whose foreground is the body.
+            start: First voxel of the part that is worked on.
         """
         if self.card.network.position:
             from medidiff.cohort.prepare_scan import body_box
 
-            self._know_body(affine_ras, *body_box(y))
+            self._know_body(affine_ras, *body_box(y), start)
 
     def know_body_fills(self, shape: tuple[int, ...]) -> None:
         """The same for a sample: its body is centred in the volume, axes along R, A and S."""
         if self.card.network.position:
             self._know_body(np.diag([*self.spacing_mm, 1.0]), (0, 0, 0), shape)
 
-    def _know_body(self, affine_ras: np.ndarray, low: tuple[int, ...], high: tuple[int, ...]) -> None:
-        from medidiff.cohort.body import body_frame
+    def _know_body(
+        self, affine_ras: np.ndarray, low: Sequence[int], high: Sequence[int], start: Sequence[int] = (0, 0, 0)
+    ) -> None:
+        from medidiff.cohort.body import body_frame, cut
 
-        self.position = torch.from_numpy(body_frame(affine_ras, low, high)).float()[None].to(self.device)
+        frame = cut(body_frame(affine_ras, low, high), start)
+        self.position = torch.from_numpy(frame).float()[None].to(self.device)
 
     def evaluate(
         self,
