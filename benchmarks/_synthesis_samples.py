@@ -1,0 +1,115 @@
+"""Samples of a prior of ours, made once and kept: any part may be interrupted and goes on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks._synthesis_data import Pairs, made_pairs, read_made, real_pairs
+from benchmarks._synthesis_settings import Settings, key
+from medidiff.prior import Prior
+
+_CHUNK = 25
+VOLUME = "volume_ml"
+
+
+@dataclass(frozen=True)
+class Made:
+    """Samples and what one cost."""
+
+    pairs: Pairs
+    nfe: float
+    seconds: float
+    """Of the processor, a sample."""
+
+
+def our_pairs(
+    settings: Settings,
+    prior: str,
+    count: int,
+    *,
+    steps: int | None = None,
+    seed: int = 1,
+    volumes: np.ndarray | None = None,
+) -> Made:
+    """Pairs of a prior; volumes are asked for as they occur among the train scans.
+
+    Sample i is the same whatever the number of samples; the first ones of a larger set are the smaller set.
+
+    Args:
+        settings: Where samples are kept, and the volumes' cohort.
+        prior: Name or file.
+        count: Samples.
+        steps: Of the sampler; None: `settings.sample_steps`.
+        seed: Of the samples.
+        volumes: What is asked for is drawn from these, ml; None: those of all train scans.
+    """
+    if settings.samples is not None and prior == settings.prior and steps is None:
+        pairs = read_made(settings.samples)
+        return Made(pairs.take(slice(0, count)), float("nan"), float("nan"))
+    from medidiff.tasks.sample_maker import SampleMaker
+
+    loaded, steps = Prior.load(prior), steps or settings.sample_steps
+    volumes = real_pairs(settings.store, "train").volume_ml if volumes is None else volumes
+    slots = loaded.card.conditions.continuous
+    folder = settings.folder("samples", key(loaded.content_hash, steps, seed, volumes))
+    maker = SampleMaker(loaded, seed=seed, n_steps=steps, device="cpu", threads=1)
+
+    def draw(index: int) -> dict[str, np.ndarray]:
+        before, asked = time.process_time(), _volume(volumes, slots.get(VOLUME), seed, index)
+        sample = maker.make(index, conditions={} if np.isnan(asked) else {VOLUME: asked})
+        return {
+            "image": sample.image.astype(np.float16),
+            "mask": np.zeros(sample.image.shape, np.uint8) if sample.mask is None else sample.mask,
+            "volume_ml": np.array(asked),
+            "nfe": np.array(sample.nfe),
+            "seconds": np.array(time.process_time() - before),
+        }
+
+    found = kept_samples(folder, count, draw)
+    mask = found["mask"] if found["mask"].any() else None
+    pairs = made_pairs(found["image"], mask, found["volume_ml"])
+    return Made(pairs, float(found["nfe"].mean()), float(found["seconds"].mean()))
+
+
+def kept_samples(folder: Path, count: int, draw: Callable[[int], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Samples 0 to count - 1, each an array by name; what was drawn before is read, 25 to a file.
+
+    Args:
+        folder: Of these samples alone.
+        count: How many.
+        draw: Makes sample i.
+    """
+    chunks = []
+    for first in range(0, count, _CHUNK):
+        size, path = min(_CHUNK, count - first), folder / f"{first:05d}.npz"
+        stored = _stored(path)
+        have = len(next(iter(stored.values()))) if stored else 0
+        if have < size:
+            drawn = [draw(first + i) for i in range(have, size)]
+            fresh = {name: np.stack([sample[name] for sample in drawn]) for name in drawn[0]}
+            stored = {n: np.concatenate([stored[n], fresh[n]]) for n in fresh} if stored else fresh
+            partial = path.with_name(f"{path.stem}.partial.npz")
+            np.savez_compressed(partial, **stored)  # pyright: ignore[reportArgumentType]
+            partial.replace(path)
+        chunks.append({name: array[:size] for name, array in stored.items()} if stored else {})
+    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+
+
+def _stored(path: Path) -> dict[str, np.ndarray] | None:
+    if not path.is_file():
+        return None
+    with np.load(path) as found:
+        return dict(found)
+
+
+def _volume(volumes: np.ndarray, slot: object, seed: int, index: int) -> float:
+    """A train scan's volume, a function of (seed, index); nan where the prior has no such condition."""
+    if slot is None:
+        return float("nan")
+    chosen = float(np.random.default_rng([seed, index]).choice(volumes))
+    return float(np.clip(chosen, slot.low, slot.high))  # type: ignore[attr-defined]
