@@ -18,13 +18,16 @@ from medidiff.cli.doctor import doctor
 from medidiff.cli.evaluate import evaluate
 from medidiff.cli.info import info
 from medidiff.cli.inpaint import inpaint
+from medidiff.cli.insert import insert
 from medidiff.cli.noise import noise
 from medidiff.cli.prepare import prepare
 from medidiff.cli.priors import priors
 from medidiff.cli.runs import runs
 from medidiff.cli.scan import scan
+from medidiff.cli.synth import synth
 from medidiff.cli.train import train
 from medidiff.cli.verbs import Verbs
+from medidiff.cli.verify import verify
 from medidiff.errors import EXIT_CODES
 
 _EPILOG = "\n".join(["\b", "Exit codes:", *(f"{code:>5}  {meaning}" for code, meaning in EXIT_CODES.items())])
@@ -61,7 +64,8 @@ def _root(
     outcome.show_tracebacks(debug)
 
 
-for _verb in (scan, noise, denoise, inpaint, convert, evaluate, priors, info, prepare, train, runs, demo, doctor):
+_MAKE = (denoise, inpaint, insert, convert, synth)
+for _verb in (scan, noise, *_MAKE, evaluate, priors, info, prepare, train, runs, verify, demo, doctor):
     app.command()(_verb)
 
 

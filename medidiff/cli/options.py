@@ -94,3 +94,4 @@ KeepIdsOption = Annotated[
     bool, typer.Option("--keep-ids", help="Patient numbers, not pseudonyms, in names and messages.")
 ]
 DicomdirOption = Annotated[bool, typer.Option("--dicomdir", help="Also write OUT/disc: the series with a DICOMDIR.")]
+StepsOption = Annotated[int, typer.Option("--steps", metavar="N", help="Steps of the sampler (2M).")]

@@ -92,8 +92,9 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     rejected = Counter(
         part.partition(":")[0] for row in rows for reasons in row["rejected"] for part in reasons.split("; ")
     )
+    done = [row for row in rows if row["status"] == "done"]
     return {
-        "scans": sum(row["status"] == "done" for row in rows),
+        "scans": len(done),
         "failed": [row["index"] for row in rows if row["status"] == "failed"],
         "draws": sum(row["attempt"] + 1 for row in rows),
         "rejected": sum(len(row["rejected"]) for row in rows),
@@ -102,13 +103,13 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             sorted(Counter(row["group"] for row in rows if row["group"] and row["status"] == "done").items())
         ),
         "extrapolated": sum(bool(row["extrapolated"]) for row in rows if row["status"] == "done"),
-        "conditions": {name: _told(rows, "conditions", name) for name in _names(rows, "conditions")},
-        "measured": {name: _told(rows, "measured", name) for name in _names(rows, "measured")},
+        "conditions": {name: _told(done, "conditions", name) for name in _names(done, "conditions")},
+        "measured": {name: _told(done, "measured", name) for name in _names(done, "measured")},
     }
 
 
 def _told(rows: Sequence[Mapping[str, Any]], kind: str, name: str) -> dict[str, Any]:
-    values = [row[kind].get(name) for row in rows if row["status"] == "done"]
+    values = [row[kind].get(name) for row in rows]
     numbers = sorted(v for v in values if isinstance(v, (int, float)))
     if numbers:
         return {"lowest": numbers[0], "median": numbers[len(numbers) // 2], "highest": numbers[-1]}

@@ -69,8 +69,8 @@ def made_by_ray(
         remote = ray.remote(num_cpus=session.threads, num_gpus=gpus)(_Worker)
         actors = [remote.remote(same, writer, root.resolve(), process_tag(shard, k)) for k in range(count)]
         pool = ActorPool(actors)
-        made: Iterator[Any] = pool.map_unordered(lambda actor, index: actor.make.remote(index), list(todo))
-        yield from made
+        for made in pool.map_unordered(lambda actor, index: actor.make.remote(index), list(todo)):
+            yield made[0], made[1], made[2]
     except RayTaskError as error:
         cause = error.cause
         raise cause if isinstance(cause, MedidiffError) else error from None
