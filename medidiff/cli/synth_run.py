@@ -26,10 +26,9 @@ from medidiff.tasks.guidance import parse_interval
 from medidiff.tasks.sample_maker import SampleMaker
 
 _LINE_EVERY_S = 20.0
-_OPTIONS = {"count": "-n", "n_steps": "--steps", "max_attempts": "--max-attempts", "spacing_mm": "--spacing-mm"} | {
-    name: f"--{name}"
-    for name in ("first", "seed", "shape", "layout", "format", "dtype", "guidance", "precision", "threads")
-}
+_SAME = ("first", "seed", "shape", "layout", "format", "dtype", "guidance", "precision", "threads")
+_OPTIONS = {"count": "-n", "n_steps": "--steps", "max_attempts": "--max-attempts", "spacing_mm": "--spacing-mm"}
+_OPTIONS |= {name: f"--{name}" for name in _SAME}
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ def verify(
     """Confirm where synthetic scans come from, by making them again.
 
     The record beside a scan names prior, seed, number and settings. The scan is sampled again and compared: identical
-    (same voxels), within tolerance (another processor, precision or number of threads), not reproduced, or prior missing.
+    (same voxels), within tolerance (another processor or precision), not reproduced, or prior missing.
     Exit codes: 0 for the first two, 3 where one was not reproduced, 6 where the prior is missing.
 
     \b

@@ -22,9 +22,9 @@ from medidiff.tasks.sample_maker import SampleMaker
 
 IDENTICAL, WITHIN, DIFFERENT, NO_PRIOR = "identical", "within tolerance", "not reproduced", "prior missing"
 MOST_RMS, MOST_ANYWHERE, MOST_MASK = 0.1, 0.5, 0.1
-"""Another processor, precision or number of threads rounds another way. Normalised units (a scan spans -1 to 1): root mean
-square and largest difference of intensities; share of the masks' union that differs. bfloat16 against float32 gave 0.02
-and 0.06 on one processor; two samples of different seeds are 0.6 apart."""
+"""Another processor, precision or number of threads rounds another way. Normalised units (a scan spans -1 to 1): root
+mean square and largest difference of intensities; share of the masks' union that differs. bfloat16 against float32 gave
+0.02 and 0.06 on one processor; two samples of different seeds are 0.6 apart."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class Verifier:
             path = resolve_prior(self._prior)
             if read_entry(path).content_hash != wanted["hash"]:
                 raise PriorError(
-                    f"--prior {self._prior}: is not the prior {wanted['name']} of the record (SHA-256 {wanted['hash']})."
+                    f"--prior {self._prior}: is not the record's prior {wanted['name']} (SHA-256 {wanted['hash']})."
                 )
             return path
         found = [entry.path for entry in list_priors() if entry.content_hash == wanted["hash"]]
@@ -137,6 +137,11 @@ class Verifier:
                 f"the prior {wanted['name']} (SHA-256 {wanted['hash']}) is not here. Give its file with --prior."
             )
         return found[0]
+
+
+_NEEDED = {
+    "index", "attempt", "seed", "conditions", "settings", "settings_hash", "files", "group", "measured", "rejected",
+}  # fmt: skip
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -149,19 +154,7 @@ def read_record(path: Path) -> dict[str, Any]:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: no readable record of a synthetic scan ({error}).") from error
-    needed = {
-        "index",
-        "attempt",
-        "seed",
-        "conditions",
-        "settings",
-        "settings_hash",
-        "files",
-        "group",
-        "measured",
-        "rejected",
-    }
-    if not isinstance(record, dict) or record.get("format") != FORMAT or not needed <= record.keys():
+    if not isinstance(record, dict) or record.get("format") != FORMAT or not _NEEDED <= record.keys():
         raise InputError(f"{path}: is not the record of a scan that medidiff synth made.")
     return record
 
@@ -172,7 +165,7 @@ def _compare(path: Path, stored: Stored, fresh: Stored, writer: Writer, same_her
         return Verdict(path, DIFFERENT, "the grid is not the one in the settings")
     if (stored.mask is None) != (fresh.mask is None):
         return Verdict(path, DIFFERENT, "a mask is missing, or was added")
-    masks = stored.mask is None or np.array_equal(stored.mask, fresh.mask)
+    masks = stored.mask is None or fresh.mask is None or np.array_equal(stored.mask, fresh.mask)
     if masks and np.array_equal(stored.image, fresh.image):
         return Verdict(path, IDENTICAL, "every voxel")
     scale = writer.card.typical.scale if writer.card.typical is not None else 1.0
@@ -180,9 +173,8 @@ def _compare(path: Path, stored: Stored, fresh: Stored, writer: Writer, same_her
     figures = {"rms": float(np.sqrt((apart**2).mean())), "largest": float(apart.max()), "mask": _apart(stored, fresh)}
     told = f"rms {figures['rms']:.3g}, largest {figures['largest']:.3g}, mask {figures['mask']:.2%}"
     if same_here:
-        return Verdict(
-            path, DIFFERENT, f"changed since it was made ({told}): this machine makes what was recorded", figures
-        )
+        detail = f"changed since it was made ({told}): this machine makes what was recorded"
+        return Verdict(path, DIFFERENT, detail, figures)
     if figures["rms"] <= MOST_RMS and figures["largest"] <= MOST_ANYWHERE and figures["mask"] <= MOST_MASK:
         return Verdict(path, WITHIN, told, figures)
     return Verdict(path, DIFFERENT, told, figures)
