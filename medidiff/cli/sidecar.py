@@ -78,6 +78,8 @@ def _told(result: Result, files: Mapping[str, Path]) -> dict[str, Any]:
         mark(told[key], key.replace("_", "-"))
     for i, sample in enumerate(told["samples"], start=1):
         mark(sample, f"sample-{i}")
+    for i, label in enumerate(told["masks"], start=1):
+        mark(label, f"label-{i}" if f"label-{i}" in files else "label")
     return told
 
 
@@ -128,6 +130,15 @@ _WORDS = {
     "settings.precision": "--precision",
     "settings.save": "--save",
     "settings.report": "--report",
+    "settings.cond": "--cond",
+    "settings.extrapolate": "--extrapolate",
+    "settings.guidance": "--guidance",
+    "settings.guidance_interval": "--guidance-interval",
+    "settings.paste": "--paste",
+    "settings.steps": "--steps",
+    "settings.at_mm": "--at",
+    "settings.at_voxel": "--at-voxel",
+    "settings.size_mm": "--size-mm",
     "settings.mask_file_sha256": "the mask (sha256)",
     "settings.modality": "--modality",
     "settings.resample_tilt": "--resample-tilt",

@@ -14,7 +14,7 @@ from medidiff.errors import UsageError
 
 # The parser's class of errors, under the only name that every version of typer gives it.
 _ParserError: type[Exception] = typer.BadParameter.__bases__[0]
-_MAKING_FILES = ("denoise", "inpaint", "convert")
+_MAKING_FILES = ("denoise", "inpaint", "insert", "convert")
 
 
 class Verbs(TyperGroup):

@@ -39,6 +39,10 @@ def _volumes_of(result: Result, kinds: Sequence[str]) -> dict[str, tuple[Volume,
             if volume is None:
                 raise ValueError(f"the task returned no {kind}")
             volumes[kind] = (volume, "float32")
+    for kind in kinds:
+        if kind.split("-")[0] == "label":
+            number = int(kind.partition("-")[2] or 1)
+            volumes[kind] = (result.masks[number - 1], "uint8")
     for i, sample in enumerate(result.samples):
         volumes[f"sample-{i + 1}"] = (sample, None)
     if "std" in kinds:

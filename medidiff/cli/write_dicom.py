@@ -23,6 +23,7 @@ from medidiff.volume import Volume
 _DONE = {
     "denoise": ("Denoised by a diffusion prior", "[denoised, research]"),
     "inpaint": ("Filled in by a diffusion prior", "[inpainted, research]"),
+    "insert": ("A condition was inserted by a diffusion prior: synthetic content", "[inserted, research]"),
     "convert": ("Converted", "[converted]"),
 }
 _PSEUDONYM_LETTERS = 10

@@ -15,6 +15,7 @@ VERBS = (
     "noise",
     "denoise",
     "inpaint",
+    "insert",
     "convert",
     "evaluate",
     "priors",
