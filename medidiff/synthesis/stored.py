@@ -96,6 +96,7 @@ def _flat(folder: Path) -> Iterator[Path]:
 def _read_series(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """Intensities slice by slice, and what the headers say of the place."""
     import pydicom
+    from pydicom.errors import InvalidDicomError
 
     files = sorted(folder.glob("*.dcm"))
     if not files:
@@ -107,7 +108,7 @@ def _read_series(folder: Path) -> tuple[np.ndarray, np.ndarray]:
             slope, intercept = float(image.get("RescaleSlope", 1)), float(image.get("RescaleIntercept", 0))
             slices.append(image.pixel_array.astype(np.float64) * slope + intercept)
             places.append([*image.ImagePositionPatient, *image.ImageOrientationPatient, *image.PixelSpacing])
-        except (OSError, AttributeError, ValueError, pydicom.errors.InvalidDicomError) as error:
+        except (OSError, AttributeError, ValueError, InvalidDicomError) as error:
             raise InputError(f"{file}: cannot be read ({error}).") from error
     if len({s.shape for s in slices}) > 1:
         raise InputError(f"{folder}: its images differ in size.")

@@ -1,0 +1,116 @@
+"""Origin confirmed by making a scan again."""
+
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from medidiff.errors import InputError
+from medidiff.io import read_nifti, write_nifti
+from medidiff.prior import Prior
+from medidiff.synthesis.request import SetRequest
+from medidiff.synthesis.run import Where, run
+from medidiff.synthesis.stored import record_of, records_in
+from medidiff.synthesis.verify import DIFFERENT, IDENTICAL, NO_PRIOR, WITHIN, Verifier
+from medidiff.tasks.condition_request import parse_requests
+
+from .conftest import SLOTS, Options, Run
+
+MACHINE = {"device": "cpu", "precision": "auto", "threads": None, "max_gb": None}
+
+
+@pytest.fixture
+def flat(prior_file: Path, mask_prior: Prior, tmp_path: Path) -> Path:
+    request = SetRequest(prior_file, 3, plan=parse_requests(SLOTS, ["volume_ml=1:2"]), **Options)
+    run(request, request.maker(mask_prior), Where(tmp_path / "set"))
+    return tmp_path / "set"
+
+
+def test_an_untouched_scan_is_identical(flat: Path) -> None:
+    verifier = Verifier(None, MACHINE)
+    assert [verifier.verify(path).status for path in records_in(flat)] == [IDENTICAL] * 3
+
+
+def test_another_precision_is_within_tolerance(flat: Path) -> None:
+    verdict = Verifier(None, {**MACHINE, "precision": "bf16"}).verify(flat / "synthetic-000001.json")
+    assert verdict.status == WITHIN
+    assert 0 < verdict.figures["rms"] < 0.05
+
+
+def test_one_changed_voxel_is_found(flat: Path) -> None:
+    path = flat / "synthetic-000001.nii.gz"
+    volume = read_nifti(path)
+    data = volume.data.copy()
+    data[4, 5, 6] += 1
+    write_nifti(volume.with_data(data), path)
+    verdict = Verifier(None, MACHINE).verify(record_of(path))
+    assert verdict.status == DIFFERENT
+    assert "changed since it was made" in verdict.detail
+
+
+def test_a_record_that_claims_another_seed_is_found(flat: Path) -> None:
+    path = flat / "synthetic-000001.json"
+    record = json.loads(path.read_text())
+    record["settings"]["seed"] = 99
+    path.write_text(json.dumps(record))
+    assert Verifier(None, MACHINE).verify(path).status == DIFFERENT
+
+
+def test_a_moved_grid_is_found(flat: Path) -> None:
+    path = flat / "synthetic-000001.nii.gz"
+    image = nib.load(path)
+    moved = image.affine.copy()
+    moved[0, 3] += 5
+    nib.save(nib.Nifti1Image(np.asarray(image.dataobj), moved), path)
+    verdict = Verifier(None, MACHINE).verify(record_of(path))
+    assert (verdict.status, verdict.detail) == (DIFFERENT, "the grid is not the one in the settings")
+
+
+def test_the_prior_is_found_by_its_hash_or_missed(
+    flat: Path, prior_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved = tmp_path / "other-name.safetensors"
+    moved.write_bytes(prior_file.read_bytes())
+    monkeypatch.setenv("MEDIDIFF_PRIORS", str(tmp_path / "nowhere"))
+    record = flat / "synthetic-000000.json"
+    assert Verifier(None, MACHINE).verify(record).status == NO_PRIOR
+    assert Verifier(str(moved), MACHINE).verify(record).status == IDENTICAL
+    assert Verifier("general", MACHINE).verify(record).status == NO_PRIOR
+
+
+def test_records_are_found_from_any_file(tmp_path: Path) -> None:
+    def touch(*names: str) -> None:
+        for name in names:
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text("")
+
+    touch("a/s.nii.gz", "a/s_mask.nii.gz", "a/s.json", "b/imagesTr/s_0000.nii.gz", "b/labelsTr/s.nii.gz")
+    touch("b/records/s.json", "c/x_dseg.nii.gz", "c/x_T1w.nii.gz", "c/x_T1w.json", "d/s/00001.dcm", "d/s.json")
+    for name, record in (
+        ("a/s.nii.gz", "a/s.json"),
+        ("a/s_mask.nii.gz", "a/s.json"),
+        ("b/imagesTr/s_0000.nii.gz", "b/records/s.json"),
+        ("b/labelsTr/s.nii.gz", "b/records/s.json"),
+        ("c/x_dseg.nii.gz", "c/x_T1w.json"),
+        ("d/s/00001.dcm", "d/s.json"),
+        ("d/s", "d/s.json"),
+    ):
+        assert record_of(tmp_path / name) == tmp_path / record
+    touch("e/alone.nii.gz")
+    with pytest.raises(InputError, match="no record beside it"):
+        record_of(tmp_path / "e" / "alone.nii.gz")
+
+
+def test_verify_tells_by_its_exit_code(flat: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = run("verify", flat, "--sample", 2)
+    assert done.code == 0
+    assert "2 identical (of 3 scans)" in done.out
+    (flat / "synthetic-000002_mask.nii.gz").write_bytes((flat / "synthetic-000001_mask.nii.gz").read_bytes())
+    done = run("verify", flat, "--all", "--json")
+    assert done.code == 3
+    assert json.loads(done.out)["counts"] == {"identical": 2, "not reproduced": 1}
+    assert run("verify", flat / "nothing.nii.gz").code == 3
+    monkeypatch.setenv("MEDIDIFF_PRIORS", str(flat))
+    assert run("verify", flat / "synthetic-000000.nii.gz").code == 6
