@@ -106,7 +106,11 @@ def test_kill_9_loses_nothing_finished(start: Callable[..., Any], tmp_path: Path
     asked = ("synth", "-p", "tinymask", "-n", 150, "--cond", "volume_ml=1:2", *FAST)
     job = start(*asked, "-o", "killed")
     deadline = time.monotonic() + 120
-    while len(list((tmp_path / "killed").glob("*.json"))) < 20 and job.poll() is None and time.monotonic() < deadline:
+    while (
+        len(list((tmp_path / "killed").glob("synthetic-*.json"))) < 20
+        and job.poll() is None
+        and time.monotonic() < deadline
+    ):
         time.sleep(0.01)
     job.kill()
     job.communicate()
