@@ -44,7 +44,11 @@ def run(quick: bool = False, settings: Settings | None = None) -> dict[str, Any]
             f"| {row['by']} | {row['n']} | {r:.3f} [{r_low:.3f}, {r_high:.3f}] | "
             f"{b:+.1%} [{b_low:+.1%}, {b_high:+.1%}] | {row['low_median_ratio']:.3f} ({row['low_count']} scans) |"
         )
-    lines += ["", f"Lowest fifth: below {limit:.2f} ml, the 20th percentile of the train scans."]
+    lines += [
+        "",
+        f"Lowest fifth: below {limit:.2f} ml, the 20th percentile of the train scans. Samples as they are drawn: "
+        "`medidiff synth` draws again where the label map is off.",
+    ]
     holds = all(
         row["correlation"][0] >= CORRELATION
         and abs(row["bias"][0]) < BIAS
