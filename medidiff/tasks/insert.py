@@ -23,7 +23,7 @@ from medidiff.tasks.guidance import Guidance
 from medidiff.tasks.inpaint import generation_warnings, hole_of, observe_around
 from medidiff.tasks.known_noise import NoiseKind
 from medidiff.tasks.observation import Observation
-from medidiff.tasks.remeasure import remeasured
+from medidiff.tasks.remeasure import continued, remeasured
 from medidiff.tasks.session import Session, check_steps
 from medidiff.volume import Volume
 
@@ -52,8 +52,8 @@ def insert(
 ) -> Result:
     """Sample a region anew: a posterior sample whose noise level is infinite in the region, the scan's own elsewhere.
 
-    With `paste` nothing outside the region changes, and the region gets noise like the scan's own, white or correlated
-    as it was measured. Without it the whole sample is returned: one plausible clean scan, which outside the region
+    With `paste` nothing outside the region changes, and the region gets noise that goes on from what is around it (of
+    a magnitude: noise of the level that was found). Without it the whole sample is returned: one plausible clean scan, which outside the region
     differs from the scan by about its noise.
 
     Args:
@@ -205,13 +205,22 @@ class _Work:
         data = self.seen.to_scan(clean)
         if not self.paste:
             return keep_unmeasured(self.volume, data)
-        known = self.seen.noise
-        level = known.level[self.box] if isinstance(known.level, np.ndarray) else known.level
-        noisy = remeasured(data[self.box], known, level, stream(self.session.seed, index, "own noise"))
+        rng = stream(self.session.seed, index, "own noise")
+        noisy = self._measured(clean[self.box], data[self.box], rng)
         filled = self.volume.data.astype(np.float32)
         stored = nearest_storable(noisy, self.volume.header)
         filled[self.box] = np.where(self.inside[self.box], stored, filled[self.box])
         return self.volume.with_data(filled)
+
+    def _measured(self, clean: np.ndarray, data: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """The part that the prior works on, in the scan's unit, with noise like the scan's in the region."""
+        known = self.seen.noise
+        if known.magnitude:  # whose noise depends on the signal
+            return remeasured(
+                data, known, known.level[self.box] if isinstance(known.level, np.ndarray) else known.level, rng
+            )
+        noise = continued(self.seen.y[self.box] - clean, self.inside[self.box], rng)
+        return self.seen.to_scan(clean + noise)
 
     def _label(self, sampled: np.ndarray) -> Volume:
         from medidiff.tasks.sample_maker import label_map

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from medidiff.errors import GeometryError, InputError, PriorError, UsageError
+from medidiff.evaluate.seam import seam_ratio
 from medidiff.noise import add_gaussian
 from medidiff.prior import Prior
 from medidiff.tasks.condition_request import parse_requests
 from medidiff.tasks.guidance import Guidance
 from medidiff.tasks.insert import AROUND, insert
 from medidiff.tasks.known_noise import KnownNoise
-from medidiff.tasks.remeasure import remeasured
+from medidiff.tasks.remeasure import continued, remeasured
 from medidiff.tasks.spot import ball_at
 from medidiff.volume import Volume
 
@@ -140,12 +141,24 @@ def test_the_place_in_the_body_is_told(scan: Volume, region: Volume, placed_prio
 def test_the_region_gets_noise_of_the_scan_s_level_kind_and_grain() -> None:
     clean = np.full((40, 40, 40), 300.0, dtype=np.float32)
     shape = (0.5, 0.1, 0.0, 0.0, 0.0, 0.0)
-    noise = remeasured(clean, KnownNoise("gaussian", 20.0, shape), 20.0, np.random.default_rng(0)) - clean
+    coloured = KnownNoise("gaussian", 20.0, shape)
+    noise = remeasured(clean, coloured, 20.0, np.random.default_rng(0)) - clean
     assert noise.std() == pytest.approx(20, rel=0.02)  # 64000 values
     assert np.mean(noise[1:] * noise[:-1]) / noise.var() == pytest.approx(0.5, abs=0.02)
     assert np.mean(noise[:, 1:] * noise[:, :-1]) / noise.var() == pytest.approx(0.0, abs=0.02)
     background = remeasured(0 * clean, KnownNoise("rician", 20.0), 20.0, np.random.default_rng(0))
     assert background.mean() == pytest.approx(20 * np.sqrt(np.pi / 2), rel=0.02)  # Rayleigh
+    # a region of noise drawn anew, given what is around: of the same spread, not the same values, and without a seam
+    i, j, k = np.meshgrid(*[np.arange(40) - 20] * 3, indexing="ij")
+    inside = i**2 + j**2 + k**2 < 100
+    new = continued(noise, inside, np.random.default_rng(1))
+    assert not new[~inside].any()
+    assert new[inside].std() == pytest.approx(20, rel=0.1)  # 4200 values, of which about every third is independent
+    assert abs(np.corrcoef(new[inside], noise[inside])[0, 1]) < 0.2  # close to the border it is the same
+    apart = np.where(inside, remeasured(0 * clean, coloured, 20.0, np.random.default_rng(3)), noise)
+    assert seam_ratio(noise, inside) == pytest.approx(1, abs=0.05)
+    assert seam_ratio(np.where(inside, new, noise), inside) == pytest.approx(1, abs=0.05)
+    assert seam_ratio(apart, inside) > 1.1
     several = remeasured(0 * clean, KnownNoise("chi", 20.0, coils=4), 20.0, np.random.default_rng(0))
     assert np.mean(several**2) == pytest.approx(8 * 400, rel=0.02)  # chi-square of 8 degrees of freedom
 
