@@ -23,6 +23,8 @@ VERBS = (
     "prepare",
     "train",
     "runs",
+    "synth",
+    "verify",
     "demo",
     "doctor",
 )
