@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import importlib.util
+import inspect
 import json
 import sys
 import time
@@ -34,9 +35,6 @@ PARTS = {
     "shards": "1000 samples in 4 shards, one killed ten times, equal the unsharded run file by file",
     "ray": "the same set through Ray on two local workers",
 }
-OWN = ("segmentation", "few_labels", "conditions", "classifier", "fidelity", "peers", "steps")
-"""Parts that take `Settings`."""
-_PATHS = ("store", "cache", "samples")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -56,9 +54,10 @@ def main(argv: list[str] | None = None) -> int:
             held = False
             continue
         started, busy = time.time(), time.process_time()
-        options = {"settings": settings} if name in OWN else {}
+        part = importlib.import_module(module).run
+        options = {"settings": settings} if "settings" in inspect.signature(part).parameters else {}
         try:
-            result: dict[str, Any] = importlib.import_module(module).run(quick=given.quick, **options)
+            result: dict[str, Any] = part(quick=given.quick, **options)
         except MedidiffError as error:
             print(f"\n## {name}: {PARTS[name]}\n\nNOT RUN: {error}", flush=True)
             held = False
@@ -78,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.synthesis", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("parts", nargs="*", metavar="PART", help="; ".join(f"{k}: {v}" for k, v in PARTS.items()))
+    parser.add_argument("parts", nargs="*", metavar="PART", help=_parts_help())
     parser.add_argument(
         "--quick", action="store_true", help="small sizes, val patients: shows that it works, stores nothing"
     )
@@ -89,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--few-prior", help="our prior that saw the masks of ten patients only")
     parser.add_argument("--ours", nargs="+", help="our priors trained for the peers' time, one a seed")
     parser.add_argument("--brain", help="our prior of whole heads")
+    parser.add_argument("--ct-prior", help="our prior of CT, for the part insert")
     parser.add_argument("--samples", type=Path, help="a folder of medidiff synth, or .npz, in place of drawing samples")
     parser.add_argument("--count", type=int, help="synthetic pairs")
     parser.add_argument("--sample-steps", type=int, help="steps of our sampler")
@@ -102,10 +102,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _parts_help() -> str:
+    return "; ".join(f"{name}: {what}" for name, what in PARTS.items()).replace("%", "%%")
+
+
 def _settings(given: argparse.Namespace) -> Settings:
     chosen = {k: v for k, v in vars(given).items() if v is not None and k in Settings.__dataclass_fields__}
     if "ours" in chosen:
         chosen["ours"] = tuple(chosen["ours"])
+    if given.ct_prior:
+        chosen["extra"] = {"ct_prior": given.ct_prior}
     quick = {**QUICK, "cache": Settings().cache / "quick"} if given.quick else {}
     return Settings(**{**quick, **chosen})
 

@@ -245,3 +245,11 @@ def test_a_folder_of_medidiff_synth_is_read(tmp_path: Path) -> None:
     assert pairs.requested_ml.tolist() == [2.0, 3.0]
     assert pairs.volume_ml.tolist() == [48 * 40 / 1000, 2 * 48 * 40 / 1000]
     assert np.percentile(pairs.images[0], [0.5, 99.5]) == pytest.approx([-1, 1], abs=1e-3)
+
+
+def test_help_names_every_part(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert all(name in said for name in PARTS)
+    assert "95% of the real Dice" in said
