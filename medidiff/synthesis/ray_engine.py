@@ -57,6 +57,8 @@ def made_by_ray(
         threads=session.threads,
     )  # fmt: skip
     address = os.environ.get("RAY_ADDRESS")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody
+    os.environ.setdefault("RAY_worker_niceness", "0")  # as a local job; Ray's own 15 starves beside any other program
     started = not ray.is_initialized()
     if started:
         count = workers or max(1, (os.cpu_count() or 1) // session.threads)

@@ -130,9 +130,10 @@ def test_ray_makes_the_same_files(start: Callable[..., Any], tmp_path: Path) -> 
     pytest.importorskip("ray", reason="Ray is not installed")
     asked = ("synth", "-p", "tinymask", "-n", 12, "--cond", "volume_ml=p0:p20", "--threads", 1, *FAST)
     for folder, engine in (("ray", ("--engine", "ray", "--workers", 2)), ("local", ())):
-        job = start(*asked, "-o", folder, *engine)
-        _, told = job.communicate()
+        job = start(*asked, "-o", folder, "--json", *engine)
+        out, told = job.communicate()
         assert job.returncode == 0, told
+        assert json.loads(out)["made"] == 12
     assert differing(tmp_path / "ray", tmp_path / "local") == []
     logged = (tmp_path / "ray" / "runs" / "shard-0000-of-0001.log").read_text()
     assert '"engine": "ray"' in logged
