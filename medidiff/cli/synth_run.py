@@ -80,6 +80,8 @@ def run(wanted: Wanted, *, dry_run: bool, as_json: bool) -> None:
     )
     prior = Prior.load(wanted.prior)
     request = _adopt(_request(wanted, prior), wanted.folder)
+    if wanted.engine == "ray" and request.threads is None:
+        request = replace(request, threads=1)  # as many workers as there are cores
     maker = request.maker(prior)
     make_layout(prior.card, request.layout, request.form, request.indices[-1])
     notes = [*maker.warnings, *getattr(request.plan, "notes", ()), *_notes(request, prior)]

@@ -48,7 +48,7 @@ class Dataset:
     """
 
     def __init__(self, root: Path, settings: Mapping[str, Any]) -> None:
-        self.root, self.settings = root, dict(settings)
+        self.root, self.settings = root, json.loads(json.dumps(settings))  # as it is read back
         self.hash = settings_hash(self.settings)
 
     def begin(self, difference: Callable[[Mapping[str, Any], Mapping[str, Any]], str], overwrite: bool) -> None:

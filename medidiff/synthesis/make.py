@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from medidiff.errors import OutputError
 from medidiff.synthesis.checks import measure, problems
 from medidiff.synthesis.controls import group_of
 from medidiff.synthesis.request import SetRequest
@@ -47,6 +48,10 @@ def make_one(
         try:
             row = writer.write(sample, {"group": group, "measured": measured, "rejected": rejected}, staging)
             publish(staging, root, writer.layout.names(index), row)
+        except OSError as error:
+            raise OutputError(
+                f"{root}: cannot be written ({error.strerror}). Free space, or choose another -o."
+            ) from error
         finally:
             shutil.rmtree(staging, ignore_errors=True)
         return row, seconds, nfe

@@ -20,7 +20,7 @@ from medidiff.synthesis.layout import make_layout
 from medidiff.synthesis.make import make_one
 from medidiff.synthesis.merge import merge
 from medidiff.synthesis.request import SetRequest, settings_hash
-from medidiff.synthesis.write import Writer, is_whole
+from medidiff.synthesis.write import Writer, is_whole, sync_folder
 from medidiff.tasks.sample_maker import SampleMaker
 
 ENGINES = ("local", "ray")
@@ -110,6 +110,7 @@ def run(request: SetRequest, maker: SampleMaker, where: Where, progress: Progres
     )
     job = Job()
     with _journal(journal_file(where.root, where.shard), dataset.hash, busy) as journal:
+        sync_folder(journal.path.parent)
         dataset.check_alone(where.shard[1])
         mine = request.indices[where.shard[0] :: where.shard[1]]
         todo = _missing(dataset, mine, job)

@@ -21,10 +21,11 @@ from medidiff.synthesis.write import FORMAT, Writer
 from medidiff.tasks.sample_maker import SampleMaker
 
 IDENTICAL, WITHIN, DIFFERENT, NO_PRIOR = "identical", "within tolerance", "not reproduced", "prior missing"
-MOST_RMS, MOST_ANYWHERE, MOST_MASK = 0.1, 0.5, 0.1
+MOST_RMS, MOST_ANYWHERE, MOST_MASK = 0.05, 0.25, 0.05
 """Another processor, precision or number of threads rounds another way. Normalised units (a scan spans -1 to 1): root
-mean square and largest difference of intensities; share of the masks' union that differs. bfloat16 against float32 gave
-0.02 and 0.06 on one processor; two samples of different seeds are 0.6 apart."""
+mean square and largest difference of intensities; share of the masks' union that differs. bfloat16 against float32 on
+one processor: 0.002, 0.02 and 0.7% (hippocampus, 6 scans), 0.02 and 0.06 (general). Two samples of different seeds are
+0.6 apart."""
 
 
 @dataclass(frozen=True)

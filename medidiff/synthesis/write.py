@@ -205,6 +205,8 @@ def publish(staged: Path, root: Path, names: Names, row: Mapping[str, Any]) -> N
             path = row[kind]
             if not path:
                 continue
+            if (staged / path).is_dir():
+                sync_folder(staged / path)
             if (root / path).is_dir():
                 shutil.rmtree(root / path)
             os.replace(staged / path, root / path)

@@ -1,6 +1,7 @@
 """`medidiff synth` as a person and as a scheduler use it."""
 
 import json
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -99,6 +100,22 @@ def test_extending_by_first_gives_the_numbers_that_come_next(run: Run, tmp_path:
     assert run("synth", "-p", "tinymask", "-n", 1, "-o", "b", "--first", 2, *common).code == 0
     names = ("synthetic-000002.nii.gz", "synthetic-000002_mask.nii.gz")
     assert all((tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes() for name in names)
+
+
+def test_a_full_disk_ends_with_5_and_room_goes_on(run: Run, small_disk: Path, tmp_path: Path) -> None:
+    asked = ("synth", "-p", "tinymask", "-n", 25, "--cond", "volume_ml=1:2", *FAST)
+    done = run(*asked, "-o", small_disk / "set")
+    assert done.code == 5, done.err
+    finished = sorted(path.name for path in (small_disk / "set").glob("synthetic-*.json"))
+    assert 2 <= len(finished) < 25
+    assert f"{len(finished)} of 25 scans done; the same command goes on" in done.err
+    assert not list((small_disk / "set").glob(".partial*"))
+    subprocess.run(["mount", "-o", "remount,size=4m", small_disk], check=True)
+    more = run(*asked, "-o", small_disk / "set", "--json")
+    assert more.code == 0, more.err
+    assert json.loads(more.out)["before"] == len(finished)
+    assert run(*asked, "-o", "whole").code == 0
+    assert differing(small_disk / "set", tmp_path / "whole") == []
 
 
 @pytest.mark.slow
