@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from medidiff.io.dicom.scan import scan_dicom
     from medidiff.io.nifti import read_nifti, write_nifti
     from medidiff.result import Result
-    from medidiff.tasks import denoise, inpaint, synthesise
+    from medidiff.tasks import denoise, inpaint, insert, synthesise
     from medidiff.volume import Volume
 
 __version__ = "0.1.0"
@@ -20,6 +20,7 @@ __all__ = [
     "__version__",
     "denoise",
     "inpaint",
+    "insert",
     "read_dicom",
     "read_nifti",
     "scan_dicom",
@@ -30,6 +31,7 @@ __all__ = [
 _HOME = {
     "denoise": "medidiff.tasks",
     "inpaint": "medidiff.tasks",
+    "insert": "medidiff.tasks",
     "synthesise": "medidiff.tasks",
     "Volume": "medidiff.volume",
     "Result": "medidiff.result",

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from medidiff import denoise
+from medidiff import denoise, inpaint
 from medidiff.cohort.body import body_frame
 from medidiff.errors import PriorError, UsageError
 from medidiff.nets.embedding import POSITION
@@ -120,6 +120,15 @@ def test_a_scan_is_denoised_by_a_prior_with_masks(joint_prior: Prior) -> None:
     assert result.output.shape == data.shape
     assert np.isfinite(result.output.data).all()
     assert np.isfinite(result.samples[0].data).all()
+
+
+def test_a_hole_is_filled_by_a_prior_with_masks(joint_prior: Prior) -> None:
+    volume = Volume.from_array(np.random.default_rng(0).normal(100, 10, (16, 16, 16)).astype(np.float32))
+    hole = np.zeros(volume.shape, dtype=np.uint8)
+    hole[6:10, 6:10, 6:10] = 1
+    result = inpaint(volume, volume.with_data(hole), joint_prior, n_steps=3, device="cpu", precision="float32")
+    assert np.isfinite(result.output.data).all()
+    assert np.array_equal(result.output.data[hole == 0], volume.data[hole == 0])
 
 
 class Told:
