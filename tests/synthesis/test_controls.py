@@ -25,6 +25,15 @@ def test_controls_share_all_but_the_attribute_with_their_case() -> None:
     assert group_of(parse_requests(SLOTS, ["sex=F"]), 0) == ""
 
 
+def test_what_is_drawn_for_a_case_is_drawn_for_its_control() -> None:
+    age = ContinuousSlot(unit="years", low=20, high=80)
+    slots = ConditionSlots(continuous={**SLOTS.continuous, "age": age})
+    plan = matched(parse_requests(slots, ["volume_ml=p0:p20", "age=20:80"]), "volume_ml", slots)
+    ages = [plan.draw(3, i)["age"] for i in range(8)]
+    assert ages[::2] == ages[1::2]
+    assert len(set(ages)) == 4
+
+
 def test_a_range_in_the_middle_leaves_both_ends() -> None:
     plan = matched(parse_requests(SLOTS, ["volume_ml=2:3"]), "volume_ml", SLOTS)
     values = np.array([float(plan.draw(0, i)["volume_ml"] or 0) for i in range(1, 800, 2)])

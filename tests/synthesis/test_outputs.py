@@ -45,6 +45,7 @@ def test_nifti_says_synthetic_and_has_the_sources_intensities(flat: Path, prior_
         SetRequest(prior_file, 2, plan=parse_requests(SLOTS, ["volume_ml=1:2"]), **Options).maker(mask_prior).make(1)
     )
     assert np.array_equal(np.asarray(image.dataobj), np.rint(400 + 300 * sample.image.astype(np.float64)))
+    assert sample.mask is not None
     assert np.array_equal(np.asarray(mask.dataobj), sample.mask)
     assert np.allclose(image.affine @ [7.5, 7.5, 7.5, 1], [0, 0, 0, 1])  # the centre of 16 voxels lies at the origin
     assert (flat / "synthetic-000001.nii.gz").read_bytes()[4:8] == bytes(4)  # no time in the gzip header

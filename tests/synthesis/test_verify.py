@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -60,7 +61,7 @@ def test_a_record_that_claims_another_seed_is_found(flat: Path) -> None:
 
 def test_a_moved_grid_is_found(flat: Path) -> None:
     path = flat / "synthetic-000001.nii.gz"
-    image = nib.load(path)
+    image: Any = nib.load(path)
     moved = image.affine.copy()
     moved[0, 3] += 5
     nib.save(nib.Nifti1Image(np.asarray(image.dataobj), moved), path)

@@ -41,6 +41,7 @@ def test_a_sample_does_not_depend_on_what_was_made_before(prior: Prior) -> None:
     assert np.array_equal(first[1].image, again.image)
     assert first[1].conditions == again.conditions
     assert again.mask is not None
+    assert first[1].mask is not None
     assert np.array_equal(first[1].mask, again.mask)
     assert not np.array_equal(first[0].image, again.image)
     assert again.image.shape == (16, 16, 16)
