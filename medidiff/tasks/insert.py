@@ -53,8 +53,8 @@ def insert(
     """Sample a region anew: a posterior sample whose noise level is infinite in the region, the scan's own elsewhere.
 
     With `paste` nothing outside the region changes, and the region gets noise that goes on from what is around it (of
-    a magnitude: noise of the level that was found). Without it the whole sample is returned: one plausible clean scan, which outside the region
-    differs from the scan by about its noise.
+    a magnitude: noise of the level that was found). Without it the whole sample is returned: one plausible clean scan,
+    which outside the region differs from the scan by about its noise.
 
     Args:
         volume: Scan; what it holds inside the region is ignored.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import platform
-import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,6 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
-import psutil
 import torch
 from torch import Generator, Tensor
 
@@ -29,6 +27,7 @@ from medidiff.nets.embedding import NOISE_CORRELATION, POSITION
 from medidiff.prior import Denoiser, Prior
 from medidiff.tasks.guidance import Guidance, of_reference, without_conditions
 from medidiff.tasks.known_noise import WHITE, Correlation
+from medidiff.tasks.memory import MemoryWatch
 from medidiff.tiling import TiledDenoiser
 
 LAST_LEVEL = 0.01
@@ -88,7 +87,7 @@ class Session:
 
     def __enter__(self) -> Session:
         self._started = time.perf_counter()
-        self._memory = _MemoryWatch(self.device)
+        self._memory = MemoryWatch(self.device)
         return self
 
     def __exit__(
@@ -320,31 +319,6 @@ def spacing_warnings(prior: Prior, spacing_mm: tuple[float, float, float]) -> li
         return []
     size = " x ".join(f"{s:.3g}" for s in spacing_mm)
     return [f"voxels of {size} mm: the prior {name} has seen {seen.low:g} to {seen.high:g} mm. Look at the residual."]
-
-
-class _MemoryWatch:
-    """Largest memory of the process while it runs, looked at 50 times a second; on CUDA the device's own count."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._device, self._process = device, psutil.Process()
-        self._peak = self._process.memory_info().rss
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="medidiff-memory", daemon=True)
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
-        self._thread.start()
-
-    def _watch(self) -> None:
-        while not self._done.wait(0.02):
-            self._peak = max(self._peak, self._process.memory_info().rss)
-
-    def stop(self) -> float:
-        """Stop watching; MiB."""
-        self._done.set()
-        self._thread.join()
-        if self._device.type == "cuda":
-            return torch.cuda.max_memory_allocated(self._device) / 2**20
-        return max(self._peak, self._process.memory_info().rss) / 2**20
 
 
 __all__ = ["Session", "check_steps", "level_warnings", "ready_denoiser", "sample_generator", "spacing_warnings"]
