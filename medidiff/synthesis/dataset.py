@@ -3,40 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 from typing import Any
 
 from medidiff.errors import InputError, OutputError, UsageError
 from medidiff.io import atomic_write_text
-from medidiff.synthesis.layout import CARD, CROISSANT, LABELS, MANIFEST, RUNS, SETTINGS
+from medidiff.synthesis.journals import LOCK, is_held, journals, locked, read_journal
+from medidiff.synthesis.layout import RUNS, SETTINGS
+from medidiff.synthesis.remove import PARTIAL, remove_set
 from medidiff.synthesis.request import settings_hash
 from medidiff.synthesis.write import sync_folder
-
-_LOCK = ".synthesis.lock"
-_PARTIAL = ".partial-"
-_TOP = (
-    MANIFEST, LABELS, CARD, CROISSANT, "dataset_description.json", ".bidsignore", "participants.tsv", "dataset.json",
-)  # fmt: skip
-
-if sys.platform == "win32":
-
-    def _lock(file: Any, wait: bool) -> bool:
-        return True
-
-else:
-    import fcntl
-
-    def _lock(file: Any, wait: bool) -> bool:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        return True
 
 
 class Dataset:
@@ -66,7 +44,7 @@ class Dataset:
             self.root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"-o {self.root}: cannot be made ({error.strerror}). Choose another folder.") from error
-        with locked(self.root / _LOCK):
+        with locked(self.root / LOCK):
             there = read_settings(self.root)
             if there is not None and there != self.settings:
                 told = difference(there, self.settings)
@@ -94,7 +72,7 @@ class Dataset:
         Args:
             tag: Who writes them.
         """
-        folder = self.root / f"{_PARTIAL}{tag}"
+        folder = self.root / f"{PARTIAL}{tag}"
         shutil.rmtree(folder, ignore_errors=True)
         return folder
 
@@ -105,22 +83,32 @@ class Dataset:
             UsageError: There is such a job.
         """
         for path in journals(self.root):
-            if not path.name.endswith(f"of-{shards:04d}.jsonl") and _is_held(path):
+            if not path.name.endswith(f"of-{shards:04d}.jsonl") and is_held(path):
                 raise UsageError(
                     f"--shard: another job works on this folder with another number of shards ({path.stem}). "
                     "Wait for it."
                 )
 
-    def rows(self) -> dict[int, dict[str, Any]]:
-        """What all jobs so far finished, by the sample's number; of two that differ the one whose files are there."""
+    def rows(self, wanted: Container[int]) -> dict[int, dict[str, Any]]:
+        """What all jobs so far finished, by the sample's number; of two that differ the one whose files are there.
+
+        Args:
+            wanted: Numbers to tell of: a row takes about 5 kB of memory.
+        """
         found: dict[int, dict[str, Any]] = {}
         for path in journals(self.root):
             for row in read_journal(path, self.hash):
                 index = row["index"]
+                if index not in wanted:
+                    continue
                 before = found.get(index)
                 if before is None or before == row or not self._is_there(before):
                     found[index] = row
         return found
+
+    def finished(self) -> int:
+        """How many numbers of the set are finished."""
+        return len({row["index"] for path in journals(self.root) for row in read_journal(path, self.hash)})
 
     def _is_there(self, row: Mapping[str, Any]) -> bool:
         from medidiff.synthesis.write import is_whole
@@ -129,59 +117,10 @@ class Dataset:
 
     def clean(self) -> None:
         """Remove what killed jobs left half-written; only where no job is at work."""
-        if any(_is_held(path) for path in journals(self.root)):
+        if any(is_held(path) for path in journals(self.root)):
             return
-        for path in self.root.glob(f"{_PARTIAL}*"):
+        for path in self.root.glob(f"{PARTIAL}*"):
             shutil.rmtree(path, ignore_errors=True)
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Wait for a file's lock and hold it.
-
-    Raises:
-        OutputError: The folder cannot be written.
-    """
-    try:
-        file = open(path, "a+b")
-    except OSError as error:
-        raise OutputError(f"{path.parent}: cannot be written ({error.strerror}). Choose another folder.") from error
-    with file:
-        _lock(file, wait=True)
-        yield
-
-
-def merge_lock(root: Path) -> Path:
-    """The lock that whoever puts a finished set together holds."""
-    return root / _LOCK
-
-
-def journal_file(root: Path, shard: tuple[int, int]) -> Path:
-    """Where the journal of shard i of k lies."""
-    return root / RUNS / f"shard-{shard[0]:04d}-of-{shard[1]:04d}.jsonl"
-
-
-def journals(root: Path) -> list[Path]:
-    """Every job's journal."""
-    return sorted((root / RUNS).glob("shard-*-of-*.jsonl"))
-
-
-def read_journal(path: Path, identity: str) -> Iterator[dict[str, Any]]:
-    """Whole lines of a journal that belong to these settings; half a last line is left out."""
-    try:
-        lines = path.read_bytes().splitlines(keepends=True)
-    except OSError:
-        return
-    for number, line in enumerate(lines):
-        try:
-            values = json.loads(line) if line.endswith(b"\n") else None
-        except ValueError:
-            return
-        if not isinstance(values, dict) or (number == 0 and values.get("identity") != identity):
-            return
-        if "key" in values:
-            del values["key"]
-            yield values
 
 
 def read_settings(root: Path) -> dict[str, Any] | None:
@@ -203,82 +142,4 @@ def read_settings(root: Path) -> dict[str, Any] | None:
     return settings
 
 
-def remove_set(root: Path) -> None:
-    """Remove a set's own files, and nothing else.
-
-    Raises:
-        UsageError: A job works on it.
-        OutputError: A file cannot be removed.
-    """
-    if any(_is_held(path) for path in journals(root)):
-        raise UsageError(f"-o {root}: a job works on the set that is there. Wait for it, or stop it.")
-    folders: set[Path] = set()
-    try:
-        for journal in journals(root):
-            for line in journal.read_bytes().splitlines():
-                folders |= _remove_files(root, line)
-        for name in _TOP:
-            (root / name).unlink(missing_ok=True)
-        for path in root.glob(f"{_PARTIAL}*"):
-            shutil.rmtree(path)
-        for folder in sorted(folders, key=lambda f: len(f.parts), reverse=True):
-            _prune(folder, root)
-        shutil.rmtree(root / RUNS, ignore_errors=True)
-        (root / SETTINGS).unlink()
-    except OSError as error:
-        raise OutputError(f"{root}: cannot be emptied ({error.strerror}). Choose another folder.") from error
-
-
-def _remove_files(root: Path, line: bytes) -> set[Path]:
-    try:
-        row = json.loads(line)
-    except ValueError:
-        return set()
-    folders = set()
-    for kind in ("image", "mask", "record"):
-        name = row.get(kind) if isinstance(row, dict) else None
-        if not isinstance(name, str) or not name or ".." in Path(name).parts or Path(name).is_absolute():
-            continue
-        path = root / name
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-        folders.add(path.parent)
-    return folders
-
-
-def _prune(folder: Path, root: Path) -> None:
-    while folder != root and root in folder.parents:
-        try:
-            folder.rmdir()
-        except OSError:
-            return  # something else lies in it
-        folder = folder.parent
-
-
-def _is_held(path: Path) -> bool:
-    """Whether a living process has this journal."""
-    try:
-        with open(path, "rb") as file:
-            return not _lock(file, wait=False)
-    except OSError:
-        return False
-
-
-def process_tag(shard: tuple[int, int], worker: int | None = None) -> str:
-    """The name of a job, or of one of its workers, in the names of staging folders."""
-    return f"{shard[0]:04d}-of-{shard[1]:04d}" + ("" if worker is None else f"-{worker}-{os.getpid()}")
-
-
-__all__ = [
-    "Dataset",
-    "journal_file",
-    "journals",
-    "locked",
-    "merge_lock",
-    "process_tag",
-    "read_journal",
-    "read_settings",
-    "remove_set",
-]
+__all__ = ["Dataset", "read_settings"]

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from medidiff.errors import DeviceError, MedidiffError, UsageError
-from medidiff.synthesis.dataset import Dataset, process_tag
+from medidiff.synthesis.dataset import Dataset
+from medidiff.synthesis.journals import process_tag
 from medidiff.synthesis.make import make_one
 from medidiff.synthesis.request import SetRequest
 from medidiff.synthesis.write import Writer

@@ -15,7 +15,8 @@ from typing import Any
 from medidiff.cohort.journal import Journal
 from medidiff.device import describe_device
 from medidiff.errors import UsageError
-from medidiff.synthesis.dataset import Dataset, journal_file, locked, merge_lock, process_tag
+from medidiff.synthesis.dataset import Dataset
+from medidiff.synthesis.journals import journal_file, locked, merge_lock, process_tag
 from medidiff.synthesis.layout import make_layout
 from medidiff.synthesis.make import make_one
 from medidiff.synthesis.merge import merge
@@ -37,7 +38,7 @@ class Job:
         made: Samples made now.
         before: Samples of its shard that were there.
         damaged: Numbers whose files were missing or changed, made again.
-        rows: Rows of the whole set that are known, by number.
+        rows: Rows of its shard, or of the whole set where that is complete, by number.
         missing: Numbers of the set that are not made yet.
         merged: Whether manifest, labels and card were written.
         seconds: Of the draws.
@@ -124,7 +125,7 @@ def run(request: SetRequest, maker: SampleMaker, where: Where, progress: Progres
                     progress(job.before + job.made, len(mine), row)
         finally:
             log.end(job)
-    _put_together(request, dataset, writer, job)
+    _put_together(request, dataset, writer, mine, job)
     return job
 
 
@@ -145,7 +146,7 @@ def _journal(path: Path, identity: str, busy: str) -> Iterator[Journal]:
 
 def _missing(dataset: Dataset, mine: Sequence[int], job: Job) -> list[int]:
     """Numbers that are not finished, or whose files are no longer what was written."""
-    rows, todo = dataset.rows(), []
+    rows, todo = dataset.rows(mine), []
     for index in mine:
         row = rows.get(index)
         if row is not None and is_whole(row, dataset.root):
@@ -170,11 +171,11 @@ def _made(request: SetRequest, maker: SampleMaker, writer: Writer, where: Where,
         yield make_one(request, maker, writer, index, where.root, staging)
 
 
-def _put_together(request: SetRequest, dataset: Dataset, writer: Writer, job: Job) -> None:
+def _put_together(request: SetRequest, dataset: Dataset, writer: Writer, mine: range, job: Job) -> None:
     """Manifest, labels and card, by whichever job sees the set complete."""
     with locked(merge_lock(dataset.root)):
-        job.rows = {i: row for i, row in dataset.rows().items() if i in request.indices}
-        job.missing = request.count - len(job.rows)
+        job.missing = request.count - dataset.finished()
+        job.rows = dataset.rows(mine if job.missing else request.indices)
         if job.missing == 0:
             merge(dataset.root, writer, [job.rows[i] for i in request.indices])
             dataset.clean()

@@ -14,7 +14,7 @@ from medidiff.errors import OutputError, UsageError
 from medidiff.prior import Prior
 from medidiff.synthesis import write
 from medidiff.synthesis.controls import matched
-from medidiff.synthesis.dataset import journal_file, read_journal
+from medidiff.synthesis.journals import journal_file, read_journal
 from medidiff.synthesis.request import SetRequest
 from medidiff.synthesis.run import Job, Where, run
 from medidiff.tasks.condition_request import parse_requests
