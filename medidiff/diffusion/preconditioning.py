@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -54,16 +55,28 @@ class Preconditioned(nn.Module):
         sigma_data: Standard deviation of the clean data, one value per channel (c,).
         sigma_min: Levels are clamped to this from below.
         sigma_max: Levels are clamped to this from above; an infinite level means "not observed".
+        mean_data: Mean of the clean data (c,), taken off before and put back after: a mask, -1 nearly everywhere, would
+            otherwise fill the network's norms with its constant. None: 0.
 
     Source: Karras et al. 2022, Eq. 7, voxel by voxel.
     """
 
     sigma_data: Tensor
+    mean_data: Tensor
 
-    def __init__(self, network: nn.Module, sigma_data: Tensor, sigma_min: float, sigma_max: float) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        sigma_data: Tensor,
+        sigma_min: float,
+        sigma_max: float,
+        mean_data: Tensor | None = None,
+    ) -> None:
         super().__init__()
         self.network = network
         self.register_buffer("sigma_data", sigma_data.detach().float().reshape(1, -1, 1, 1, 1).clone())
+        mean = torch.zeros_like(self.sigma_data) if mean_data is None else mean_data.detach().float()
+        self.register_buffer("mean_data", mean.reshape(1, -1, 1, 1, 1).clone(), persistent=False)
         self.sigma_min, self.sigma_max = sigma_min, sigma_max
 
     def forward(
@@ -86,8 +99,9 @@ class Preconditioned(nn.Module):
         """
         sigma = _five_dimensions(sigma.float(), x).clamp(self.sigma_min, self.sigma_max)
         c = coefficients(sigma, self.sigma_data)
+        x = x - self.mean_data
         F_x, raw_log_variance = self.network(c.c_in * x, c.c_noise, spacing_mm, cond)
-        mean = c.c_skip * x + c.c_out * F_x.float()
+        mean = self.mean_data + c.c_skip * x + c.c_out * F_x.float()
         return Denoised(mean, raw_log_variance.float() + 2 * c.c_out.log())
 
 

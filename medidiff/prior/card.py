@@ -132,6 +132,8 @@ class Card(BaseModel):
     """Architecture and conditions."""
     sigma_data: tuple[float, ...]
     """Standard deviation of the clean, normalised data, one value a channel."""
+    mean_data: tuple[float, ...] = ()
+    """Mean of the clean, normalised data that the network takes off, one value a channel; left out: 0."""
     channels: tuple[Annotated[str, Field(pattern=r"^(image|mask(:[1-9][0-9]*)?)$")], ...] = ()
     """What each channel is: image (normalised intensities), mask (any label), mask:2 (that label); a mask is -1 outside
     and 1 inside. Left out: images."""
@@ -175,6 +177,10 @@ class Card(BaseModel):
     def _consistent(self) -> Card:
         if not self.channels:
             object.__setattr__(self, "channels", ("image",) * self.network.channels)
+        if not self.mean_data:
+            object.__setattr__(self, "mean_data", (0.0,) * self.network.channels)
+        if len(self.mean_data) != self.network.channels:
+            raise ValueError(f"mean_data has {len(self.mean_data)} values for {self.network.channels} channels")
         if len(self.channels) != self.network.channels:
             raise ValueError(f"channels names {len(self.channels)} of {self.network.channels} channels")
         if len(self.sigma_data) != self.network.channels:

@@ -111,7 +111,8 @@ class Prior:
         network = HaarUNet(self.card.network)
         network.load_state_dict({name: t.float() for name, t in self.weights.items()})
         card = self.card
-        built = Preconditioned(network, torch.tensor(card.sigma_data), card.sigma_min, card.sigma_max)
+        mean = torch.tensor(card.mean_data)
+        built = Preconditioned(network, torch.tensor(card.sigma_data), card.sigma_min, card.sigma_max, mean)
         return built.eval().requires_grad_(False)
 
     def denoiser(self, device: str = "auto", precision: str = "auto") -> Denoiser:

@@ -44,7 +44,11 @@ def export_prior(
         `path`.
     """
     card = make_card(config, data, tuple(module.denoiser.sigma_data.flatten().tolist()), steps, hours)
-    card = card.model_copy(update={"training": card.training.model_copy(update={"average": module.average})})
+    told = {
+        "training": card.training.model_copy(update={"average": module.average}),
+        "mean_data": tuple(module.denoiser.mean_data.flatten().tolist()),
+    }
+    card = card.model_copy(update=told)
     weights = module.averaged.network.state_dict()
     if has_low_rank(module.averaged) and config.start_from is not None:
         save_adapted(card, Prior.load(config.start_from), low_rank_state(weights), path)

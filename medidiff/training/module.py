@@ -72,6 +72,7 @@ class DenoiserTraining(lightning.LightningModule):
         config: The run.
         kinds: Values of the condition `kind`.
         sigma_data: Standard deviation of the patches, one for all channels or one each.
+        mean_data: Mean that the denoiser takes off, one a channel; None: 0.
 
     Attributes:
         denoiser: The network that trains.
@@ -79,7 +80,13 @@ class DenoiserTraining(lightning.LightningModule):
         average: Which average ships, in words, once it is chosen.
     """
 
-    def __init__(self, config: TrainingConfig, kinds: tuple[str, ...], sigma_data: float | Sequence[float]) -> None:
+    def __init__(
+        self,
+        config: TrainingConfig,
+        kinds: tuple[str, ...],
+        sigma_data: float | Sequence[float],
+        mean_data: Sequence[float] | None = None,
+    ) -> None:
         super().__init__()
         self.config = config
         self.denoiser = Preconditioned(
@@ -87,6 +94,7 @@ class DenoiserTraining(lightning.LightningModule):
             torch.tensor(sigma_data).expand(config.network.channels),
             config.noise.sigma_min,
             config.noise.sigma_max,
+            None if mean_data is None else torch.tensor(mean_data),
         )
         if config.start_from is not None:
             start_from(self.denoiser, config.start_from)

@@ -135,7 +135,7 @@ def _ready(
     resolved = yaml.safe_dump(json.loads(config.model_dump_json()), sort_keys=False)
     warn_of_other_normalisation(config, normalisation_of(data))
     config = with_data(config, data.slots, 1 + len(data.masks))
-    return config, resolved, data, DenoiserTraining(config, data.kinds, sigma_data_of(data))
+    return config, resolved, data, DenoiserTraining(config, data.kinds, sigma_data_of(data), data.mean_data())
 
 
 def _train(config: TrainingConfig, data: PatchDataModule, module: DenoiserTraining, status: RunStatus) -> Path:

@@ -39,7 +39,9 @@ def start_from(denoiser: Preconditioned, path: Path) -> None:
         raise ConfigError(f"start_from {path}: another architecture ({[*unknown, *unexpected][0]} does not fit).")
     for name in added:
         torch.nn.init.zeros_(network.get_parameter(f"{name}conv2.weight"))
-    denoiser.sigma_data.copy_(torch.tensor(prior.card.sigma_data).reshape(denoiser.sigma_data.shape))
+    for name, values in (("sigma_data", prior.card.sigma_data), ("mean_data", prior.card.mean_data)):
+        kept: Tensor = getattr(denoiser, name)
+        kept.copy_(torch.tensor(values).reshape(kept.shape))
 
 
 def masks_of(path: Path | None) -> tuple[str, ...]:

@@ -117,16 +117,14 @@ def _module(*sources: StoreSource, **more: Any) -> PatchDataModule:
     return PatchDataModule(sources, Path(), Path(), (16, 16, 16), 2, 4, PLAIN, 0, **more)
 
 
-def test_sigma_data_of_every_channel(make_store: Callable[..., Store]) -> None:
-    """The masks of noise above 1 hold a share p of the voxels: their deviation is 2 sqrt(p (1 - p))."""
+def test_statistics_of_every_channel(make_store: Callable[..., Store]) -> None:
+    """The masks of noise above 1 hold a share p of the voxels: their mean is 2 p - 1."""
     store = make_store(PATIENTS, shape=(16, 16, 16))
     data = _module(_source(store, label_patients=1))
     data.setup()
-    image, mask, first = data.sigma_data()
+    assert data.sigma_data() == (pytest.approx(1, rel=0.03), 1, 1)
     p = 0.1587  # of a standard normal
-    assert image == pytest.approx(1, rel=0.03)
-    assert mask == first
-    assert mask == pytest.approx(2 * (p * (1 - p)) ** 0.5, rel=0.05)
+    assert data.mean_data() == (0, pytest.approx(2 * p - 1, abs=0.02), pytest.approx(2 * p - 1, abs=0.02))
 
 
 def test_other_masks_are_refused(make_store: Callable[..., Store]) -> None:
