@@ -66,8 +66,10 @@ def made_by_ray(
         here: dict[str, Any] = {} if address else {"num_cpus": count * session.threads, "include_dashboard": False}
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False, **here)
     try:
-        count = workers or max(1, int(ray.cluster_resources().get("CPU", 1)) // session.threads)
-        count = min(count, len(todo))
+        room = int(ray.cluster_resources().get("CPU", 0)) // session.threads
+        if room < 1:
+            raise UsageError(f"--threads {session.threads}: more than the cores of Ray's cluster. Give fewer.")
+        count = min(workers or room, room, len(todo))
         gpus = 1 if session.device.type == "cuda" else 0
         remote = ray.remote(num_cpus=session.threads, num_gpus=gpus)(_Worker)
         actors = [remote.remote(same, writer, root.resolve(), process_tag(shard, k)) for k in range(count)]
