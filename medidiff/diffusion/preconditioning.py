@@ -99,10 +99,27 @@ class Preconditioned(nn.Module):
         """
         sigma = _five_dimensions(sigma.float(), x).clamp(self.sigma_min, self.sigma_max)
         c = coefficients(sigma, self.sigma_data)
-        x = x - self.mean_data
+        x = (x - self.mean_data) * ~unobserved_channels(sigma, self.sigma_max)
         F_x, raw_log_variance = self.network(c.c_in * x, c.c_noise, spacing_mm, cond)
         mean = self.mean_data + c.c_skip * x + c.c_out * F_x.float()
         return Denoised(mean, raw_log_variance.float() + 2 * c.c_out.log())
+
+
+def unobserved_channels(sigma: Tensor, sigma_max: float) -> Tensor:
+    """Channels of which nothing is observed, at the highest level all over, beside one that is.
+
+    The network is given 0 instead of noise there. Noise says nothing, and eight coefficients of it a channel drown
+    those of what is observed: with it hippocampus scans were hardly denoised when their two masks were not given.
+
+    Args:
+        sigma: Noise map (b, c, x, y, z) or (b, c, 1, 1, 1).
+        sigma_max: Highest level.
+
+    Returns:
+        Boolean (b, c, 1, 1, 1).
+    """
+    hidden = (sigma >= sigma_max).flatten(2).all(dim=2)
+    return (hidden & ~hidden.all(dim=1, keepdim=True))[:, :, None, None, None]
 
 
 def _five_dimensions(sigma: Tensor, x: Tensor) -> Tensor:

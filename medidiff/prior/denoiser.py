@@ -98,10 +98,9 @@ class Denoiser:
         return Denoised(out.mean[crop], out.log_variance[crop])
 
     def _beside_unobserved(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
-        """An image as one of several channels; in the others noise at the largest level, as the network expects it."""
-        generator = torch.Generator().manual_seed(_UNOBSERVED_SEED)
+        """An image as one of several channels, of which nothing is observed (`preconditioning.unobserved_channels`)."""
         shape = (x.shape[0], self.config.channels, *x.shape[2:])
-        whole = self.sigma_max * torch.randn(shape, generator=generator).to(x)
+        whole = x.new_zeros(shape)
         whole[:, self._image] = x[:, 0]
         level = sigma.reshape(1, 1, 1, 1, 1) if sigma.ndim == 0 else sigma
         levels = torch.full((level.shape[0], shape[1], *level.shape[2:]), torch.inf, device=x.device)

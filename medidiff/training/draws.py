@@ -159,4 +159,10 @@ def balanced_conditions(told: dict[str, Tensor], slots: ConditionSlots, drawn: D
     return {**told, **even}
 
 
-__all__ = ["Drawn", "balanced_conditions", "corrupt_patches", "draw_batch", "told_conditions"]
+__all__ = [
+    "Drawn",
+    "balanced_conditions",
+    "corrupt_patches",
+    "draw_batch",
+    "told_conditions",
+]

@@ -19,9 +19,6 @@ COLOURED_VALIDATION = (9.0, (0.8, 0.8, 0.0))
 """Level (one of `VALIDATION_PERCENT`) and kernel widths in voxels of the validation under coloured noise."""
 FLOOR = 0.01
 """An estimated error below this share of the added noise's variance counts as it: the estimate may be negative."""
-NOTHING = 80.0
-"""Noise that stands in a channel of which nothing is observed; it says nothing about the scan, so its size matters
-little."""
 RANGE = 2.0
 """Intensity range of a normalised scan, the peak of every PSNR here."""
 
@@ -51,8 +48,8 @@ def validation_figures(
     noise = torch.randn(target.shape, generator=torch.Generator().manual_seed(number)).to(target)
     cond, figures = watched_conditions(batch), {}
     if target.shape[1] > 1:
-        figures[f"{split}/dice"] = _dice_from_image(denoise, batch, noise, cond)
-        denoise, target, tau, noise = _image_alone(denoise, noise), target[:, :1], tau[:, :1], noise[:, :1]
+        figures[f"{split}/dice"] = _dice_from_image(denoise, batch, cond)
+        denoise, target, tau, noise = _image_alone(denoise, target.shape[1]), target[:, :1], tau[:, :1], noise[:, :1]
     for percent in VALIDATION_PERCENT:
         sigma = percent / 100 * RANGE
         mean = denoise(target + sigma * noise, torch.tensor(sigma), batch["spacing_mm"], cond).mean
@@ -71,27 +68,24 @@ def watched_conditions(batch: dict[str, Any]) -> dict[str, Tensor] | None:
     return {"position": batch["position"]} if "position" in batch else None
 
 
-def _image_alone(denoise: Callable[..., Any], noise: Tensor) -> Callable[..., Any]:
+def _image_alone(denoise: Callable[..., Any], channels: int) -> Callable[..., Any]:
     """The denoiser of several channels as one of the image: of the others nothing is observed."""
-    others = noise[:, 1:]
 
     def of_image(y: Tensor, sigma: Tensor, spacing_mm: Tensor, cond: dict[str, Tensor] | None) -> Denoised:
-        hidden = torch.full((1, others.shape[1], 1, 1, 1), float("inf")).to(y)
-        level = torch.cat([sigma.to(y).expand(1, 1, 1, 1, 1), hidden], dim=1).expand(len(y), -1, -1, -1, -1)
-        given = torch.cat([y, NOTHING * others], dim=1)
+        level = torch.full((len(y), channels, 1, 1, 1), float("inf")).to(y)
+        level[:, :1] = sigma.to(y)
+        given = torch.cat([y, y.new_zeros(len(y), channels - 1, *y.shape[2:])], dim=1)
         return Denoised(*(part[:, :1] for part in denoise(given, level, spacing_mm, cond)))
 
     return of_image
 
 
-def _dice_from_image(
-    denoise: Callable[..., Any], batch: dict[str, Any], noise: Tensor, cond: dict[str, Tensor] | None
-) -> Tensor:
+def _dice_from_image(denoise: Callable[..., Any], batch: dict[str, Any], cond: dict[str, Tensor] | None) -> Tensor:
     """Overlap 2|A B| / (|A| + |B|) of the masks that one evaluation reads off the image, mean over masks and scans."""
     target, observed = batch["target"], batch["observed"][:, 1:] > 0
     level = torch.full((len(target), target.shape[1], 1, 1, 1), float("inf")).to(target)
     level[:, :1] = 0  # the lowest level that the prior knows
-    given = torch.cat([target[:, :1], NOTHING * noise[:, 1:]], dim=1)
+    given = torch.cat([target[:, :1], torch.zeros_like(target[:, 1:])], dim=1)
     found = (denoise(given, level, batch["spacing_mm"], cond).mean[:, 1:] > 0) & observed
     true = (target[:, 1:] > 0) & observed
     both, total = (found & true).sum(dim=(2, 3, 4)), found.sum(dim=(2, 3, 4)) + true.sum(dim=(2, 3, 4))
