@@ -21,7 +21,6 @@ from medidiff.cohort.store_source import StoreCases, StoreSource
 from medidiff.errors import ConfigError, InputError
 from medidiff.nets.embedding import ConditionSlots
 
-
 MASK_SIGMA = 1.0
 """sigma_data of a mask, which is -1 or 1."""
 
@@ -125,11 +124,10 @@ class PatchDataModule(lightning.LightningDataModule):
             )
 
     def sigma_data(self, patches: int = 64) -> tuple[float, ...]:
-        """Standard deviation of the voxels of `patches` training patches; of a mask half the distance of its two values.
+        """Standard deviation of `patches` training patches; of a mask, half the distance of its two values.
 
-        A rare mask has a deviation so small that its inside would stand out by six of them: training then often ended
-        in networks that ignore low noise (hippocampus, 60 steps from the same weights: 0.97 of the noise of 10% left in
-        the image; with 1 in the place of 0.34: 0.91).
+        A rare mask deviates so little that its inside would stand out by six deviations, which the network's norms do
+        not like; with 1 its input and its target stay within two.
         """
         return (float(self._values(patches)[0].std()), *(MASK_SIGMA for _ in self.masks))
 

@@ -12,8 +12,6 @@ from medidiff.diffusion.preconditioning import Denoised, Preconditioned
 from medidiff.nets.unet import NetConfig
 from medidiff.precision import PrecisionChoice, choose_precision
 
-_UNOBSERVED_SEED = 0  # of the noise that stands for channels which nobody observed
-
 
 class Denoiser:
     """Callable D(x; sigma) on one device.

@@ -84,3 +84,44 @@ def test_shapes_of_sigma(shape: tuple[int, ...]) -> None:
     constant = len(shape) < 5 or shape[2] == 1
     denoiser(x, torch.full(shape, 0.7))
     assert tuple(network.c_noise.shape) == ((2, 3, 1, 1, 1) if constant else (2, 3, 4, 4, 4))
+
+
+def test_the_mean_is_taken_off_and_put_back() -> None:
+    """A network of zeros is the linear denoiser of a Gaussian of that mean and deviation: mean + c_skip (x - mean)."""
+    network = Fixed()
+    mean_data, sigma_data = torch.tensor([0.0, -0.9]), torch.tensor([0.5, 1.0])
+    denoiser = Preconditioned(network, sigma_data, 0.01, 10.0, mean_data)
+    x = torch.randn(2, 2, 2, 2, 2, generator=torch.Generator().manual_seed(0))
+    out = denoiser(x, torch.tensor(0.7))
+    plain = Preconditioned(Fixed(), sigma_data, 0.01, 10.0)
+    mean = mean_data.reshape(1, 2, 1, 1, 1)
+    torch.testing.assert_close(out.mean, mean + plain(x - mean, torch.tensor(0.7)).mean)
+    torch.testing.assert_close(out.log_variance, plain(x, torch.tensor(0.7)).log_variance)
+
+
+def test_a_channel_that_is_not_observed_is_given_as_its_mean() -> None:
+    """Beside one that is observed, whatever stands in it changes nothing; where all are unobserved each goes in."""
+    network = Fixed()
+    denoiser = Preconditioned(network, torch.tensor([0.5, 1.0]), 0.01, 10.0, torch.tensor([0.0, -0.9]))
+    x = torch.randn(2, 2, 4, 4, 4, generator=torch.Generator().manual_seed(0))
+    levels = torch.tensor([[0.3, math.inf], [math.inf, math.inf]]).reshape(2, 2, 1, 1, 1)
+    for sigma in (levels, levels.expand(2, 2, 4, 4, 4)):
+        out = denoiser(x, sigma)
+        assert bool((network.x[0, 1] == 0).all())
+        assert bool((network.x[0, 0] != 0).all())
+        assert bool((network.x[1] != 0).all())
+        other = x.clone()
+        other[0, 1] = 7
+        assert torch.equal(denoiser(other, sigma).mean[0, 0], out.mean[0, 0])
+    holed = levels.expand(2, 2, 4, 4, 4).clone()
+    holed[0, 1, 0, 0, 0] = 0.3  # seen in one voxel: the channel is observed
+    denoiser(x, holed)
+    assert bool((network.x[0, 1] != 0).all())
+
+
+def test_one_channel_is_never_left_out() -> None:
+    network = Fixed()
+    denoiser = Preconditioned(network, torch.tensor([0.5]), 0.01, 10.0)
+    x = torch.randn(1, 1, 2, 2, 2, generator=torch.Generator().manual_seed(0))
+    denoiser(x, torch.tensor(math.inf))
+    assert bool((network.x != 0).all())
