@@ -11,6 +11,7 @@ from typing import Any
 
 import lightning
 import yaml
+from pydantic import ValidationError
 
 from medidiff.cohort import PatchDataModule
 from medidiff.device import pick_device, set_threads
@@ -245,12 +246,20 @@ def _refuse_other_settings(config: TrainingConfig) -> None:
     stored = config.output / "config.yaml"
     if not stored.is_file() or not (config.output / CHECKPOINT).is_file():
         return
-    before, now = yaml.safe_load(stored.read_text(encoding="utf-8")), json.loads(config.model_dump_json())
-    before, now = dict(_leaves(before)), dict(_leaves(now))
+    before, now = dict(_leaves(_filled_in(stored))), dict(_leaves(json.loads(config.model_dump_json())))
     changed = [k for k in {**before, **now} if before.get(k) != now.get(k) and not _may_change(k)]
     if changed:
         shown = "; ".join(f"{key}: {before.get(key)} there, {now.get(key)} now" for key in changed)
         raise ConfigError(f"output {config.output}: holds a run with other settings ({shown}). Choose another output.")
+
+
+def _filled_in(stored: Path) -> Any:
+    """A run's configuration, with the defaults of settings that came into being after it began."""
+    tree = yaml.safe_load(stored.read_text(encoding="utf-8"))
+    try:
+        return json.loads(TrainingConfig.model_validate(tree).model_dump_json())
+    except ValidationError:
+        return tree
 
 
 def _may_change(key: str) -> bool:

@@ -87,7 +87,7 @@ def _source(store: Store, **more: Any) -> StoreSource:
 def test_masks_of_some_patients_only(make_store: Callable[..., Store]) -> None:
     store = make_store(PATIENTS, shape=(16, 16, 16))
     cases = store_cases(_source(store, label_patients=2), "train")
-    labelled = {case.patient for case in cases if len(case.read_masks((slice(None),) * 3))}
+    labelled = {case.patient for case in cases if len(case.read_masks((slice(None), slice(None), slice(None))))}
     assert len(labelled) == 2
     assert labelled == cases.labelled
     assert labelled == store_cases(_source(store, label_patients=2), "train").labelled

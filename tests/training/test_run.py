@@ -133,3 +133,17 @@ def test_a_signal_writes_a_checkpoint(tmp_path: Path, number: signal.Signals) ->
         assert process.wait(timeout=120) != 0
     assert Interrupted.__name__ in rest
     assert torch.load(tmp_path / "out" / run.CHECKPOINT, weights_only=False)["global_step"] >= 8
+
+
+def test_a_setting_that_came_later_does_not_stop_a_run(tmp_path: Path) -> None:
+    """A run that began before there was `class_balance` is resumed with its default, and refused with another."""
+    path = _config(tmp_path, steps=2)
+    run.run_training(path, [])
+    stored = tmp_path / "out" / "config.yaml"
+    tree = yaml.safe_load(stored.read_text())
+    del tree["class_balance"]
+    stored.write_text(yaml.safe_dump(tree))
+    run.run_training(path, [])
+    stored.write_text(yaml.safe_dump(tree))
+    with pytest.raises(ConfigError, match=r"class_balance: 0\.0 there, 1\.0 now"):
+        run.run_training(path, ["class_balance=1.0"])
