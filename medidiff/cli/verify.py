@@ -53,8 +53,8 @@ def verify(
 
     from medidiff.cli.discover import plural
     from medidiff.cli.progress import Progress
-    from medidiff.synthesis.stored import record_of, records_in
-    from medidiff.synthesis.verify import Verifier
+    from medidiff.synthesis.stored import record_of, records_in, without_record
+    from medidiff.synthesis.verify import DIFFERENT, Verdict, Verifier
 
     is_set = subject.is_dir() and not any(subject.glob("*.dcm"))
     records = records_in(subject) if is_set else [record_of(subject)]
@@ -64,11 +64,12 @@ def verify(
         records = [records[i] for i in sorted(chosen.tolist())]
     machine = {"device": device, "precision": precision, "threads": threads, "max_gb": max_gb}
     verifier = Verifier(prior, machine)
-    verdicts = []
+    strays = without_record(subject) if is_set else []
+    verdicts = [Verdict(path, DIFFERENT, "no record speaks of it") for path in strays]
     with Progress(len(records), "verify", count=len(records) > 1) as progress:
         for path in records:
             progress.start(path.name)
-            verdict = verifier.verify(path)
+            verdict = verifier.verify(path, None if is_set else subject)
             verdicts.append(verdict)
             progress.finish(f"{path.name}: {verdict.status} ({verdict.detail})")
     counts = {status: sum(v.status == status for v in verdicts) for status in sorted({v.status for v in verdicts})}

@@ -105,7 +105,12 @@ def matched(plan: ConditionPlan, attribute: str, slots: ConditionSlots) -> Match
 
 def group_of(plan: object, index: int) -> str:
     """case or control; "" where a plan makes no such difference."""
-    if not isinstance(plan, MatchedPlan):
+    return group_in(plan.settings(), index) if isinstance(plan, MatchedPlan) else ""
+
+
+def group_in(settings: Mapping[str, Any], index: int) -> str:
+    """The same from a plan's settings."""
+    if settings.get("controls") != "matched":
         return ""
     return CONTROL if index % 2 else CASE
 
@@ -140,4 +145,4 @@ def _outside(request: Request, slots: ConditionSlots) -> Rest:
     return replace(Rest(pieces=pieces), quantiles=tuple(slot.quantiles))
 
 
-__all__ = ["CASE", "CONTROL", "MatchedPlan", "Rest", "group_of", "matched"]
+__all__ = ["CASE", "CONTROL", "MatchedPlan", "Rest", "group_in", "group_of", "matched"]

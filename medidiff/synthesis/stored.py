@@ -23,11 +23,13 @@ class Stored:
         image: Intensities; of DICOM in the order of its files.
         affine: Voxel index to mm.
         mask: Label map, or None.
+        mask_affine: Voxel index of the mask to mm, or None.
     """
 
     image: np.ndarray
     affine: np.ndarray
     mask: np.ndarray | None
+    mask_affine: np.ndarray | None = None
 
 
 def read_stored(record: Mapping[str, Any], record_path: Path) -> Stored:
@@ -36,18 +38,23 @@ def read_stored(record: Mapping[str, Any], record_path: Path) -> Stored:
     Raises:
         InputError: A file is missing or unreadable.
     """
-    folders = {"image": record_path.parent, "mask": record_path.parent}
-    if record["settings"]["layout"] == "nnunet":
-        root = record_path.parent.parent
-        folders = {"image": root / "imagesTr", "mask": root / "labelsTr"}
-    paths = {kind: folders[kind] / Path(entry["file"]).name for kind, entry in record["files"].items()}
-    mask = read_nifti(paths["mask"]).data.astype(np.uint8) if "mask" in paths else None
+    paths = files_of_record(record, record_path)
+    mask = read_nifti(paths["mask"]) if "mask" in paths else None
     if record["settings"]["format"] == "dicom":
         image, affine = _read_series(paths["image"])
     else:
         volume = read_nifti(paths["image"])
         image, affine = volume.data, volume.affine_ras
-    return Stored(image, affine, mask)
+    return Stored(image, affine, *((None, None) if mask is None else (mask.data, mask.affine_ras)))
+
+
+def files_of_record(record: Mapping[str, Any], record_path: Path) -> dict[str, Path]:
+    """Where the image of a record lies, and its mask if it has one."""
+    folders = {"image": record_path.parent, "mask": record_path.parent}
+    if record["settings"]["layout"] == "nnunet":
+        root = record_path.parent.parent
+        folders = {"image": root / "imagesTr", "mask": root / "labelsTr"}
+    return {kind: folders[kind] / Path(entry["file"]).name for kind, entry in record["files"].items()}
 
 
 def record_of(path: Path) -> Path:
@@ -89,6 +96,20 @@ def records_in(folder: Path) -> list[Path]:
     return found
 
 
+def without_record(folder: Path) -> list[Path]:
+    """Scans and masks in a set that no record speaks of."""
+    patterns = ("*.nii", "*.nii.gz", "imagesTr/*.nii*", "labelsTr/*.nii*", "sub-*/*/*.nii*", "synthetic-*/")
+    found = sorted(itertools.chain.from_iterable(folder.glob(pattern) for pattern in patterns))
+    return [path for path in found if not _has_record(path)]
+
+
+def _has_record(path: Path) -> bool:
+    try:
+        return record_of(path).is_file()
+    except InputError:
+        return False
+
+
 def _flat(folder: Path) -> Iterator[Path]:
     return folder.glob("synthetic-*.json")
 
@@ -115,4 +136,4 @@ def _read_series(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     return np.stack(slices), np.array(places, dtype=np.float64)
 
 
-__all__ = ["Stored", "read_stored", "record_of", "records_in"]
+__all__ = ["Stored", "files_of_record", "read_stored", "record_of", "records_in", "without_record"]

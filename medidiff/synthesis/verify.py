@@ -14,10 +14,13 @@ import numpy as np
 from medidiff.errors import InputError, PriorError
 from medidiff.io import hash_array
 from medidiff.prior import Prior, list_priors, read_entry, resolve_prior
+from medidiff.synthesis.checks import measure
+from medidiff.synthesis.controls import group_in
 from medidiff.synthesis.layout import make_layout
-from medidiff.synthesis.request import SetRequest
-from medidiff.synthesis.stored import Stored, read_stored
+from medidiff.synthesis.request import SetRequest, settings_hash
+from medidiff.synthesis.stored import Stored, files_of_record, read_stored
 from medidiff.synthesis.write import FORMAT, Writer
+from medidiff.tasks.condition_request import ConditionPlan, ranges_of
 from medidiff.tasks.sample_maker import SampleMaker
 
 IDENTICAL, WITHIN, DIFFERENT, NO_PRIOR = "identical", "within tolerance", "not reproduced", "prior missing"
@@ -58,14 +61,21 @@ class Verifier:
         self._prior, self._machine = prior, dict(machine)
         self._ready: dict[str, tuple[SampleMaker, Writer]] = {}
 
-    def verify(self, record_path: Path) -> Verdict:
+    def verify(self, record_path: Path, subject: Path | None = None) -> Verdict:
         """Make the scan of a record again and compare.
 
+        Args:
+            record_path: The JSON beside a scan.
+            subject: The file that is asked about: it must be one of the record's.
+
         Raises:
-            InputError: The record, or a file that it names, is missing or unreadable.
+            InputError: The record, or a file that it names, is missing or unreadable, or none of it is `subject`.
             DeviceError: The device is not there.
         """
         record = read_record(record_path)
+        _refuse_stranger(record, record_path, subject)
+        if settings_hash(record["settings"]) != record["settings_hash"]:
+            return Verdict(record_path, DIFFERENT, "the record's settings are not those of its settings_hash")
         try:
             maker, writer = self._tools(record, record_path)
         except PriorError as error:
@@ -75,10 +85,19 @@ class Verifier:
         values = writer.encode(sample.image)
         again = hash_array(values)
         same_here = again == record["files"]["image"]["voxels_sha256"]
+        facts = {
+            "group": group_in(record["settings"]["plan"], sample.index),
+            "measured": measure(sample, maker.spacing_mm),
+            "rejected": record["rejected"],
+        }
         with tempfile.TemporaryDirectory() as folder:
-            facts = {key: record[key] for key in ("group", "measured", "rejected")}
-            row = writer.write(sample, facts, Path(folder))
-            fresh = read_stored(record, Path(folder) / row["record"])
+            path = Path(folder) / writer.write(sample, facts, Path(folder))["record"]
+            told = read_record(path)
+            fresh = read_stored(told, path)
+        keys = [*_CLAIMS, *(["measured"] if same_here else [])]
+        wrong = [key for key in keys if record.get(key) != told[key]]
+        if wrong:
+            return Verdict(record_path, DIFFERENT, f"the record's {', '.join(wrong)} is not what was made")
         return _compare(record_path, stored, fresh, writer, same_here)
 
     def _tools(self, record: Mapping[str, Any], path: Path) -> tuple[SampleMaker, Writer]:
@@ -87,7 +106,7 @@ class Verifier:
             file = self._find(settings["prior"])
             prior = Prior.load(file)
             try:
-                request = self._request(settings, file)
+                request = self._request(settings, file, ConditionPlan(ranges=ranges_of(prior.card.conditions)))
                 maker = request.maker(prior)
                 layout = make_layout(prior.card, request.layout, request.form, request.indices[-1])
             except (KeyError, TypeError, ValueError) as error:
@@ -95,7 +114,7 @@ class Verifier:
             self._ready[key] = maker, Writer(prior.card, layout, settings, key)
         return self._ready[key]
 
-    def _request(self, settings: Mapping[str, Any], file: Path) -> SetRequest:
+    def _request(self, settings: Mapping[str, Any], file: Path, plan: ConditionPlan) -> SetRequest:
         guided = settings["guidance"] or {"weight": 1.0, "interval": [0.0, None]}
         low, high = guided["interval"]
         reference = self._find(guided["reference"], named=False) if "reference" in guided else None
@@ -111,6 +130,7 @@ class Verifier:
             count=settings["count"],
             first=settings["first"],
             seed=settings["seed"],
+            plan=plan,
             shape=(x, y, z),
             spacing_mm=(mm_x, mm_y, mm_z),
             n_steps=settings["n_steps"],
@@ -140,6 +160,8 @@ class Verifier:
         return found[0]
 
 
+_CLAIMS = ("synthetic", "prior", "seed", "group", "extrapolated", "licence")
+"""What a record says besides what it is made again from."""
 _NEEDED = {
     "index", "attempt", "seed", "conditions", "settings", "settings_hash", "files", "group", "measured", "rejected",
 }  # fmt: skip
@@ -155,9 +177,33 @@ def read_record(path: Path) -> dict[str, Any]:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: no readable record of a synthetic scan ({error}).") from error
-    if not isinstance(record, dict) or record.get("format") != FORMAT or not _NEEDED <= record.keys():
+    if not isinstance(record, dict) or record.get("format") != FORMAT or not _is_whole(record):
         raise InputError(f"{path}: is not the record of a scan that medidiff synth made.")
     return record
+
+
+def _is_whole(record: Mapping[str, Any]) -> bool:
+    if not _NEEDED <= record.keys() or not all(isinstance(record[key], dict) for key in ("settings", "conditions")):
+        return False
+    counted = all(isinstance(record[key], int) and record[key] >= 0 for key in ("index", "attempt"))
+    files = record["files"]
+    listed = isinstance(files, dict) and {"image"} <= files.keys() <= {"image", "mask"}
+    named = {"layout", "format", "prior", "plan"} <= record["settings"].keys()
+    return (
+        counted
+        and named
+        and listed
+        and all({"file", "voxels_sha256"} <= dict(entry).keys() for entry in files.values())
+    )
+
+
+def _refuse_stranger(record: Mapping[str, Any], record_path: Path, subject: Path | None) -> None:
+    """A file beside a record need not be the one that it speaks of."""
+    if subject is None or subject.resolve() == record_path.resolve():
+        return
+    asked = subject.parent if subject.suffix.lower() == ".dcm" else subject
+    if asked.resolve() not in [path.resolve() for path in files_of_record(record, record_path).values()]:
+        raise InputError(f"{subject}: its record {record_path.name} does not speak of this file, but of others.")
 
 
 def _compare(path: Path, stored: Stored, fresh: Stored, writer: Writer, same_here: bool) -> Verdict:
@@ -166,6 +212,11 @@ def _compare(path: Path, stored: Stored, fresh: Stored, writer: Writer, same_her
         return Verdict(path, DIFFERENT, "the grid is not the one in the settings")
     if (stored.mask is None) != (fresh.mask is None):
         return Verdict(path, DIFFERENT, "a mask is missing, or was added")
+    if stored.mask_affine is not None and fresh.mask_affine is not None:
+        if stored.mask_affine.shape != fresh.mask_affine.shape or not np.allclose(
+            stored.mask_affine, fresh.mask_affine, atol=1e-3
+        ):
+            return Verdict(path, DIFFERENT, "the mask's grid is not the one in the settings")
     masks = stored.mask is None or fresh.mask is None or np.array_equal(stored.mask, fresh.mask)
     if masks and np.array_equal(stored.image, fresh.image):
         return Verdict(path, IDENTICAL, "every voxel")

@@ -59,6 +59,53 @@ def test_a_record_that_claims_another_seed_is_found(flat: Path) -> None:
     assert Verifier(None, MACHINE).verify(path).status == DIFFERENT
 
 
+def test_a_record_that_says_something_else_is_found(flat: Path) -> None:
+    """Whatever a record claims is held against what is made again, not its voxels alone."""
+    path, verifier = flat / "synthetic-000001.json", Verifier(None, MACHINE)
+    assert verifier.verify(flat / "synthetic-000000.json").status == IDENTICAL  # the settings are known from here on
+    whole = json.loads(path.read_text())
+    for claim, said in (
+        ({"seed": 99}, "the record's seed"),
+        ({"settings": whole["settings"] | {"seed": 99}}, "settings_hash"),
+        ({"prior": whole["prior"] | {"hash": "0" * 64}}, "the record's prior"),
+        ({"group": "control", "licence": "CC0"}, "group, licence"),
+        ({"measured": {"volume_ml": 99.0}}, "the record's measured"),
+        ({"extrapolated": ["volume_ml"]}, "the record's extrapolated"),
+        ({"files": {"image": whole["files"]["image"]}}, "a mask is missing"),
+    ):
+        path.write_text(json.dumps(whole | claim))
+        verdict = verifier.verify(path)
+        assert verdict.status == DIFFERENT
+        assert said in verdict.detail
+    for damage in ({"files": {}}, {"index": "a"}, {"settings": None}):
+        path.write_text(json.dumps(whole | damage))
+        with pytest.raises(InputError, match="is not the record of a scan"):
+            verifier.verify(path)
+
+
+def test_a_mask_with_other_values_or_another_place_is_found(flat: Path) -> None:
+    path = flat / "synthetic-000001_mask.nii.gz"
+    image: Any = nib.load(path)
+    labels = np.asarray(image.dataobj)
+    verifier = Verifier(None, MACHINE)
+    nib.save(nib.Nifti1Image(labels.astype(np.int16) + 256, image.affine), path)  # the same as uint8
+    assert verifier.verify(record_of(path)).status == DIFFERENT
+    nib.save(nib.Nifti1Image(labels, np.diag([-1.0, 1, 1, 1]) @ image.affine), path)
+    assert verifier.verify(record_of(path)).detail == "the mask's grid is not the one in the settings"
+
+
+def test_a_file_that_no_record_speaks_of_is_found(flat: Path, run: Run) -> None:
+    (flat / "synthetic-000001.nii.gz").rename(flat / "synthetic-000001.nii")
+    with pytest.raises(InputError, match="does not speak of this file"):
+        Verifier(None, MACHINE).verify(flat / "synthetic-000001.json", flat / "synthetic-000001.nii")
+    (flat / "synthetic-000001.nii").rename(flat / "real.nii.gz")
+    (flat / "synthetic-000001.json").unlink()
+    done = run("verify", flat, "--json")
+    assert done.code == 3
+    assert "no record speaks of it" in done.out
+    assert json.loads(done.out)["counts"] == {"identical": 2, "not reproduced": 2}
+
+
 def test_a_moved_grid_is_found(flat: Path) -> None:
     path = flat / "synthetic-000001.nii.gz"
     image: Any = nib.load(path)
