@@ -90,7 +90,8 @@ class PatchDataModule(lightning.LightningDataModule):
             ConfigError: Two sources have different ones.
         """
         named = {source.masks: source.name for source in self.sources if isinstance(source, StoreSource)}
-        if self.had_masks:
+        longer = any(masks[: len(self.had_masks)] == self.had_masks for masks in named)
+        if self.had_masks and not longer:  # the run may have more, after those
             named[self.had_masks] = "the prior that the run starts from"
         several = [masks for masks in named if masks]
         if len(several) > 1:

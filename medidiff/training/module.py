@@ -128,7 +128,8 @@ class DenoiserTraining(lightning.LightningModule):
         told[NOISE_CORRELATION] = torch.where(nothing, float("nan"), correlation)
         unknown = (drawn.keep[:, 1] < P_UNKNOWN_SPACING)[:, None]
         spacing = torch.where(unknown, float("nan"), batch["spacing_mm"])
-        denoised = self.denoiser(y, total, spacing, told)
+        level = torch.where(drawn.level >= self.denoiser.sigma_max, torch.inf, total)  # nothing is observed there
+        denoised = self.denoiser(y, level, spacing, told)
         error = torch.cat(
             [
                 denoising_error(denoised.mean[i : i + 1], pair, target[i : i + 1], self.denoiser.sigma_data)
@@ -153,7 +154,7 @@ class DenoiserTraining(lightning.LightningModule):
         loss = reweighted + learn_u + 0.1 * variance
         if self.config.class_balance > 0:
             slots = cast(HaarUNet, self.denoiser.network).config.slots
-            other = self.denoiser(y, total, spacing, balanced_conditions(told, slots, drawn)).mean
+            other = self.denoiser(y, level, spacing, balanced_conditions(told, slots, drawn)).mean
             span = (self.denoiser.sigma_min, self.denoiser.sigma_max)
             apart = class_balancing_error(denoised.mean, other, total, self.denoiser.sigma_data, span)
             loss = loss + self.config.class_balance * (known * apart * torch.exp(-u.detach())).mean()

@@ -13,22 +13,27 @@ from medidiff.diffusion.preconditioning import Preconditioned
 from medidiff.errors import ConfigError
 from medidiff.nets.embedding import UNKNOWN_CATEGORY, ConditionSlots
 from medidiff.prior import Prior, read_entry
+from medidiff.training.grow import with_more_channels
 
 
 def start_from(denoiser: Preconditioned, path: Path) -> None:
-    """Load a prior's weights into a network that may have conditions, values of them, or residual blocks more.
+    """Load a prior's weights into a network that may have conditions, values of them, residual blocks or channels more.
 
     What is new adds nothing at first: the run begins as the prior. Blocks and values of a condition are added after
     those that the prior has; a continuous condition whose range has changed is rescaled, and means what it meant.
 
     Raises:
-        ConfigError: The prior has another architecture, or conditions that the run lacks.
+        ConfigError: The prior has another architecture, or conditions or channels that the run lacks.
     """
     prior = Prior.load(path)
     network: Any = denoiser.network
     had, has = prior.card.network.slots, network.config.slots
     _refuse_other_conditions(had, has, path)
     weights = _with_new_conditions({name: t.float() for name, t in prior.weights.items()}, had, has)
+    before, after = prior.card.network.channels, network.config.channels
+    if after < before:
+        raise ConfigError(f"start_from {path}: has {before} channels {prior.card.channels}, the run only {after}.")
+    weights = with_more_channels(weights, before, after)
     try:
         missing, unknown = network.load_state_dict(weights, strict=False)
     except RuntimeError as error:
@@ -41,7 +46,7 @@ def start_from(denoiser: Preconditioned, path: Path) -> None:
         torch.nn.init.zeros_(network.get_parameter(f"{name}conv2.weight"))
     for name, values in (("sigma_data", prior.card.sigma_data), ("mean_data", prior.card.mean_data)):
         kept: Tensor = getattr(denoiser, name)
-        kept.copy_(torch.tensor(values).reshape(kept.shape))
+        kept[:, :before] = torch.tensor(values).reshape(1, -1, 1, 1, 1)
 
 
 def masks_of(path: Path | None) -> tuple[str, ...]:
