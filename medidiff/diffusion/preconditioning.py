@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -76,7 +76,7 @@ class Preconditioned(nn.Module):
         self.network = network
         self.register_buffer("sigma_data", sigma_data.detach().float().reshape(1, -1, 1, 1, 1).clone())
         mean = torch.zeros_like(self.sigma_data) if mean_data is None else mean_data.detach().float()
-        self.register_buffer("mean_data", mean.reshape(1, -1, 1, 1, 1).clone(), persistent=False)
+        self.register_buffer("mean_data", mean.reshape(1, -1, 1, 1, 1).clone())
         self.sigma_min, self.sigma_max = sigma_min, sigma_max
 
     def forward(
@@ -90,35 +90,48 @@ class Preconditioned(nn.Module):
 
         Args:
             x: Noisy scan, normalised, (b, c, x, y, z).
-            sigma: Noise standard deviation in the same units: 0-dim, (b, c, 1, 1, 1), or a map broadcastable to `x`.
+            sigma: Noise standard deviation in the same units: 0-dim, (b, c, 1, 1, 1), or a map broadcastable to `x`;
+                infinite where nothing is observed.
             spacing_mm: Voxel spacing (b, 3); None means unknown.
             cond: Conditions by name, see `HaarUNet`.
 
         Returns:
             Mean and log error variance, each (b, c, x, y, z), float32.
         """
-        sigma = _five_dimensions(sigma.float(), x).clamp(self.sigma_min, self.sigma_max)
+        sigma = _five_dimensions(sigma.float(), x)
+        unobserved = unobserved_channels(sigma)
+        sigma = sigma.clamp(self.sigma_min, self.sigma_max)
         c = coefficients(sigma, self.sigma_data)
-        x = (x - self.mean_data) * ~unobserved_channels(sigma, self.sigma_max)
+        x = (x - self.mean_data) * ~unobserved
         F_x, raw_log_variance = self.network(c.c_in * x, c.c_noise, spacing_mm, cond)
         mean = self.mean_data + c.c_skip * x + c.c_out * F_x.float()
         return Denoised(mean, raw_log_variance.float() + 2 * c.c_out.log())
 
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any, **more: Any) -> None:
+        """A checkpoint from before `mean_data` was kept: 0, or this module's own where its sigma_data is the same."""
+        key, sigma_data = f"{prefix}mean_data", state_dict.get(f"{prefix}sigma_data")
+        if key not in state_dict and sigma_data is not None:
+            same = sigma_data.shape == self.sigma_data.shape and torch.allclose(
+                sigma_data.to(self.sigma_data), self.sigma_data, rtol=1e-3
+            )
+            state_dict[key] = self.mean_data.clone() if same else torch.zeros_like(self.mean_data)
+        super()._load_from_state_dict(state_dict, prefix, *args, **more)
 
-def unobserved_channels(sigma: Tensor, sigma_max: float) -> Tensor:
-    """Channels of which nothing is observed, at the highest level all over, beside one that is.
+
+def unobserved_channels(sigma: Tensor) -> Tensor:
+    """Channels of which nothing is observed, an infinite level all over, beside one that is.
 
     The network is given 0 instead of noise there. Noise says nothing, and eight coefficients of it a channel drown
     those of what is observed: with it hippocampus scans were hardly denoised when their two masks were not given.
+    The state of a sampler at the highest level is no such noise: it must be seen, or samples lose spread there.
 
     Args:
-        sigma: Noise map (b, c, x, y, z) or (b, c, 1, 1, 1).
-        sigma_max: Highest level.
+        sigma: Noise map (b, c, x, y, z) or (b, c, 1, 1, 1), before it is clamped.
 
     Returns:
         Boolean (b, c, 1, 1, 1).
     """
-    hidden = (sigma >= sigma_max).flatten(2).all(dim=2)
+    hidden = torch.isinf(sigma).flatten(2).all(dim=2)
     return (hidden & ~hidden.all(dim=1, keepdim=True))[:, :, None, None, None]
 
 

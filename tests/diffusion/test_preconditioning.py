@@ -125,3 +125,30 @@ def test_one_channel_is_never_left_out() -> None:
     x = torch.randn(1, 1, 2, 2, 2, generator=torch.Generator().manual_seed(0))
     denoiser(x, torch.tensor(math.inf))
     assert bool((network.x != 0).all())
+
+
+def test_a_sampler_s_state_at_the_highest_level_is_seen() -> None:
+    """Of a scan for a mask the first state has the highest level all over, and its spread must not be lost."""
+    denoiser = Preconditioned(Fixed(), torch.tensor([0.5, 1.0]), 0.01, 10.0)
+    x = torch.randn(1, 2, 2, 2, 2, generator=torch.Generator().manual_seed(0))
+    other = x.clone()
+    other[:, 0] += 3
+    given_mask = torch.tensor([10.0, 0.01]).reshape(1, 2, 1, 1, 1)
+    assert bool((denoiser(other, given_mask).mean[:, 0] != denoiser(x, given_mask).mean[:, 0]).all())
+
+
+def test_a_checkpoint_keeps_the_mean() -> None:
+    """One without it was made before there was a mean, unless its deviations are those of today."""
+
+    def made(sigma: float, mean: float) -> Preconditioned:
+        return Preconditioned(Fixed(), torch.tensor([0.5, sigma]), 0.01, 10.0, torch.tensor([0.0, mean]))
+
+    kept = made(1.0, -0.9)
+    kept.load_state_dict(made(1.0, -0.7).state_dict())
+    assert kept.mean_data.flatten().tolist() == pytest.approx([0, -0.7])
+    for sigma, mean in ((0.34, 0.0), (1.0, -0.9)):
+        state, now = made(sigma, 0.0).state_dict(), made(1.0, -0.9)
+        del state["mean_data"]
+        now.load_state_dict(state)
+        assert now.sigma_data.flatten().tolist() == pytest.approx([0.5, sigma])
+        assert now.mean_data.flatten().tolist() == pytest.approx([0, mean])
