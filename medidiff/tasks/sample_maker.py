@@ -127,7 +127,7 @@ class SampleMaker:
         cond = encode_conditions(self.card.conditions, conditions, extrapolate=True)
         with torch.inference_mode():
             x, _ = session.sample(
-                torch.zeros(1, len(self.card.channels), *self.shape, device=session.device),
+                torch.zeros(1, len(self.card.channels), *self._grid, device=session.device),
                 torch.tensor(torch.inf, device=session.device),
                 index,
                 self.n_steps,
@@ -136,7 +136,7 @@ class SampleMaker:
                 self.guidance,
                 attempt,
             )
-        channels = x[0].float().cpu().numpy()
+        channels = x[(0, slice(None), *(slice(n) for n in self.shape))].float().cpu().numpy()
         return Sample(
             index=index,
             attempt=attempt,
@@ -150,13 +150,18 @@ class SampleMaker:
 
     def time_evaluation(self) -> float:
         """Seconds of one network evaluation at this shape, the second of two."""
-        x = torch.zeros(1, len(self.card.channels), *self.shape, device=self.session.device)
+        x = torch.zeros(1, len(self.card.channels), *self._grid, device=self.session.device)
         for _ in range(2):
             start = time.perf_counter()
             self.session.evaluate(x, torch.tensor(1.0, device=self.session.device))
             if self.session.device.type == "cuda":
                 torch.cuda.synchronize(self.session.device)
         return time.perf_counter() - start  # pyright: ignore[reportPossiblyUnboundVariable]
+
+    @property
+    def _grid(self) -> tuple[int, ...]:
+        """The shape, rounded up to what the network takes: its own padding would mirror the sampler's noise."""
+        return tuple(n + -n % self.card.network.alignment for n in self.shape)
 
     @property
     def evaluations(self) -> int:
