@@ -183,3 +183,12 @@ def test_class_balance_changes_the_loss_and_not_the_draws() -> None:
     batch.pop("cond")  # nothing to balance: both passes are one
     expected = _module().training_step(batch, 0).item()
     assert same.training_step(batch, 0).item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_what_stands_in_a_hidden_channel_does_not_reach_the_network() -> None:
+    module, batch = _module(), _batch()
+    seen: list[Tensor] = []
+    module.denoiser.network.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    module.training_step(batch, 0)
+    assert (seen[0][0, 1:] == 0).all()
+    assert (seen[0][1, 1:] != 0).any()
