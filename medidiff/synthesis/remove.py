@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from medidiff.errors import OutputError, UsageError
@@ -15,6 +17,11 @@ PARTIAL = ".partial-"
 _TOP = (
     MANIFEST, LABELS, CARD, CROISSANT, "dataset_description.json", ".bidsignore", "participants.tsv", "dataset.json",
 )  # fmt: skip
+_PATTERNS = (
+    "synthetic-*", "imagesTr/synthetic_*", "labelsTr/synthetic_*", "records/synthetic_*",
+    "sub-syn*/*/sub-syn*_desc-synthetic_*",
+)  # fmt: skip
+_NAME = re.compile(r"(synthetic[-_]|sub-syn)(\d{6,})(_mask|_0000|_desc-synthetic_[A-Za-z0-9]+)?(\.nii\.gz|\.json)?")
 
 
 def remove_set(root: Path) -> None:
@@ -31,6 +38,9 @@ def remove_set(root: Path) -> None:
         for journal in journals(root):
             for line in journal.read_bytes().splitlines():
                 folders |= _remove_files(root, line)
+        for path in list(_unnoted(root)):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            folders.add(path.parent)
         for name in _TOP:
             (root / name).unlink(missing_ok=True)
         for path in root.glob(f"{PARTIAL}*"):
@@ -60,6 +70,22 @@ def _remove_files(root: Path, line: bytes) -> set[Path]:
             path.unlink(missing_ok=True)
         folders.add(path.parent)
     return folders
+
+
+def _unnoted(root: Path) -> Iterator[Path]:
+    """Files of numbers of the set that a job had put into their place and not noted when it was killed."""
+    try:
+        settings = json.loads((root / SETTINGS).read_text(encoding="utf-8"))
+        numbers = range(settings["first"], settings["first"] + settings["count"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return
+    for pattern in _PATTERNS:
+        for path in root.glob(pattern):
+            found = _NAME.fullmatch(path.name)
+            if found is None or int(found[2]) not in numbers or path.is_symlink():
+                continue
+            if not path.is_dir() or all(inner.suffix == ".dcm" for inner in path.iterdir()):
+                yield path
 
 
 def _prune(folder: Path, root: Path) -> None:

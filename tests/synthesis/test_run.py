@@ -117,6 +117,23 @@ def test_other_settings_are_refused_unless_they_replace_the_set(
     assert go(replace(request_of(), seed=6), mask_prior, root, overwrite=True).made == 0  # the same set: gone on with
 
 
+def test_what_a_killed_job_had_not_noted_is_replaced_too(
+    request_of: Callable[..., SetRequest], mask_prior: Prior, tmp_path: Path
+) -> None:
+    """Killed between the files' renaming and the journal's line: they are the set's, though no journal says so."""
+    root = tmp_path / "set"
+    go(request_of(), mask_prior, root)
+    journal = journal_file(root, (0, 1))
+    journal.write_bytes(b"".join(journal.read_bytes().splitlines(keepends=True)[:-1]))
+    stranger = root / "synthetic-000900.nii.gz"  # of another set
+    stranger.write_text("mine")
+    with pytest.raises(UsageError, match=r"files that are no set.*000900"):
+        go(replace(request_of(), seed=6), mask_prior, root, overwrite=True)
+    assert stranger.read_text() == "mine"
+    stranger.unlink()
+    assert go(replace(request_of(), seed=6), mask_prior, root).merged
+
+
 def test_a_folder_of_somebody_else_is_not_touched(
     request_of: Callable[..., SetRequest], mask_prior: Prior, tmp_path: Path
 ) -> None:
