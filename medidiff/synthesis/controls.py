@@ -63,6 +63,9 @@ class MatchedPlan:
     def draw(self, seed: int, index: int) -> dict[str, Value]:
         """The conditions of one sample."""
         drawn = self.plan.draw(seed, index - index % 2)
+        rows = self.plan.rows
+        if rows is not None and rows.settings().get("order") == "rows":
+            drawn |= rows.draw(seed, index // 2)  # row k for pair k: every second row would never come
         if index % 2 == 0:
             return drawn
         return drawn | {self.attribute: self.rest.draw(stream(seed, index, self.attribute))}

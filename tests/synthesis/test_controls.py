@@ -1,5 +1,7 @@
 """Cases and their controls."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from medidiff.errors import UsageError
 from medidiff.nets.embedding import ConditionSlots, ContinuousSlot
 from medidiff.synthesis.controls import group_of, matched
 from medidiff.tasks.condition_request import parse_requests
+from medidiff.tasks.condition_table import plan_from_table
 
 from .conftest import SLOTS
 
@@ -32,6 +35,13 @@ def test_what_is_drawn_for_a_case_is_drawn_for_its_control() -> None:
     ages = [plan.draw(3, i)["age"] for i in range(8)]
     assert ages[::2] == ages[1::2]
     assert len(set(ages)) == 4
+
+
+def test_every_row_of_a_table_has_its_pair(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("sex\nF\nM\n")
+    table = plan_from_table(SLOTS, tmp_path / "rows.csv", ["volume_ml=p0:p20"])
+    plan = matched(table, "volume_ml", SLOTS)
+    assert [plan.draw(0, i)["sex"] for i in range(6)] == ["F", "F", "M", "M", "F", "F"]
 
 
 def test_a_range_in_the_middle_leaves_both_ends() -> None:
