@@ -97,7 +97,7 @@ class DenoiserTraining(lightning.LightningModule):
             None if mean_data is None else torch.tensor(mean_data),
         )
         if config.start_from is not None:
-            start_from(self.denoiser, config.start_from)
+            start_from(self.denoiser, config.start_from, grow=config.method != "lora")
         if config.method == "lora":
             add_low_rank(self.denoiser.network, config.lora_rank, config.seed)
         self.denoiser.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]

@@ -16,11 +16,16 @@ from medidiff.prior import Prior, read_entry
 from medidiff.training.grow import with_more_channels
 
 
-def start_from(denoiser: Preconditioned, path: Path) -> None:
+def start_from(denoiser: Preconditioned, path: Path, grow: bool = True) -> None:
     """Load a prior's weights into a network that may have conditions, values of them, residual blocks or channels more.
 
     What is new adds nothing at first: the run begins as the prior. Blocks and values of a condition are added after
     those that the prior has; a continuous condition whose range has changed is rescaled, and means what it meant.
+
+    Args:
+        denoiser: What the weights are put into.
+        path: The prior.
+        grow: Whether it may have channels more: a low-rank change, which is kept beside the prior, cannot add any.
 
     Raises:
         ConfigError: The prior has another architecture, or conditions or channels that the run lacks.
@@ -33,6 +38,11 @@ def start_from(denoiser: Preconditioned, path: Path) -> None:
     before, after = prior.card.network.channels, network.config.channels
     if after < before:
         raise ConfigError(f"start_from {path}: has {before} channels {prior.card.channels}, the run only {after}.")
+    if after > before and not grow:
+        raise ConfigError(
+            f"method lora: the run has {after} channels, {path.name} {before}, and a low-rank change adds none. Train "
+            "with --method full, or leave the masks of the sources out."
+        )
     weights = with_more_channels(weights, before, after)
     try:
         missing, unknown = network.load_state_dict(weights, strict=False)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
 import torch
 
 from medidiff.diffusion.preconditioning import Preconditioned
+from medidiff.errors import ConfigError
 from medidiff.nets.embedding import ConditionSlots
 from medidiff.nets.unet import HaarUNet, NetConfig
+from medidiff.prior import Prior
 from medidiff.training import grow
 from medidiff.training.grow import with_more_channels
+from medidiff.training.start import start_from
 
 SLOTS = ConditionSlots(images=("t2",))
 
@@ -48,3 +54,16 @@ def test_level_features_hear_a_little_of_the_others() -> None:
 def test_nothing_to_add() -> None:
     weights = _denoiser(2).network.state_dict()
     assert with_more_channels(weights, 2, 2) is weights
+
+
+def test_a_low_rank_change_adds_no_channels(tiny_prior: Prior, tmp_path: Path) -> None:
+    """Told before the run: at its end the change would not fit the prior that it is kept beside."""
+    card, path = tiny_prior.card, tmp_path / "tiny.safetensors"
+    tiny_prior.save(path)
+    network = HaarUNet(card.network.model_copy(update={"channels": 2}))
+    denoiser = Preconditioned(network, torch.tensor([0.5, 1.0]), 0.01, 10.0, torch.tensor([0.0, -0.9]))
+    with pytest.raises(ConfigError, match=r"method lora: the run has 2 channels, .* 1"):
+        start_from(denoiser, path, grow=False)
+    start_from(denoiser, path)
+    assert denoiser.sigma_data.flatten().tolist() == pytest.approx([card.sigma_data[0], 1.0])
+    assert denoiser.mean_data.flatten().tolist() == pytest.approx([0, -0.9])
