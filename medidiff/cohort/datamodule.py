@@ -133,8 +133,20 @@ class PatchDataModule(lightning.LightningDataModule):
         return (float(self._values(patches)[0].std()), *(MASK_SIGMA for _ in self.masks))
 
     def mean_data(self, patches: int = 64) -> tuple[float, ...]:
-        """Mean that the denoiser takes off: 0 for the image, which has values all over its range, a mask's own."""
+        """Mean that the denoiser takes off: 0 for the image, which has values all over its range, a mask's own.
+
+        Raises:
+            InputError: No patch of eight times as many holds a voxel of a mask that the network does not have yet.
+        """
         masks = self._values(patches)[1:] if self.masks else []
+        if not self.had_masks and not all(map(_holds_a_voxel, masks)):
+            masks = self._values(8 * patches)[1:]
+            for name, value in zip(self.masks, masks, strict=True):
+                if not _holds_a_voxel(value):
+                    raise InputError(
+                        f"data.sources: masks {name}: no voxel of it in {8 * patches} training patches. Look at the "
+                        "values in the label maps, or leave it out."
+                    )
         return (0.0, *(float(value.mean()) if value.numel() else 0.0 for value in masks))
 
     def _values(self, patches: int) -> list[torch.Tensor]:
@@ -211,6 +223,10 @@ class PatchDataModule(lightning.LightningDataModule):
             position=self.position,
             masks=self.masks,
         )
+
+
+def _holds_a_voxel(mask: torch.Tensor) -> bool:
+    return bool((mask > -1).any())
 
 
 def _identity(cases: Sequence[AnyCase]) -> str:

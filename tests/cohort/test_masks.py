@@ -18,7 +18,7 @@ from medidiff.cohort.datamodule import PatchDataModule
 from medidiff.cohort.patches import PatchDataset
 from medidiff.cohort.store import Store
 from medidiff.cohort.store_source import StoreSource, store_cases
-from medidiff.errors import ConfigError
+from medidiff.errors import ConfigError, InputError
 
 PATIENTS = [(f"p{i}", "train" if i < 6 else "val", 40.0 + i, "F" if i % 2 else "M") for i in range(8)]
 
@@ -125,6 +125,17 @@ def test_statistics_of_every_channel(make_store: Callable[..., Store]) -> None:
     assert data.sigma_data() == (pytest.approx(1, rel=0.03), 1, 1)
     p = 0.1587  # of a standard normal
     assert data.mean_data() == (0, pytest.approx(2 * p - 1, abs=0.02), pytest.approx(2 * p - 1, abs=0.02))
+
+
+def test_a_label_that_nowhere_stands_is_refused(make_store: Callable[..., Store]) -> None:
+    """It would train, and a sample's mask would always be empty."""
+    store = make_store(PATIENTS, shape=(16, 16, 16))
+    data = _module(StoreSource(name="s", url=str(store.url), masks=("mask", "mask:7")))
+    data.setup()
+    with pytest.raises(InputError, match="masks mask:7: no voxel of it in 16 training patches"):
+        data.mean_data(2)
+    data.had_masks = ("mask", "mask:7")  # a prior's masks may be missing in the cohort it is adapted to
+    assert data.mean_data(2)[2] == -1
 
 
 def test_other_masks_are_refused(make_store: Callable[..., Store]) -> None:
