@@ -87,15 +87,6 @@ def test_a_channel_that_is_not_known_is_at_the_highest_level() -> None:
         assert level[1].min() < 1
 
 
-def test_the_network_is_given_nothing_of_a_channel_that_is_not_known() -> None:
-    """In training too: not noise, but the mean."""
-    module, seen = _module(), []
-    module.denoiser.network.register_forward_pre_hook(lambda network, given: seen.append(given[0]))
-    module.training_step(_batch(), 0)
-    assert bool((seen[0][0, 1:] == 0).all())
-    assert bool((seen[0][0, 0] != 0).all())
-
-
 def test_levels_of_several_channels() -> None:
     """Together, the masks known, the image known, the masks unknown, each its own: as often as is said."""
     maps = MapDistribution((LevelRange(0.5, 0.7, 1.0),), 0.002, 80.0)
