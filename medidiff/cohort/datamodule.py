@@ -21,9 +21,6 @@ from medidiff.cohort.store_source import StoreCases, StoreSource
 from medidiff.errors import ConfigError, InputError
 from medidiff.nets.embedding import ConditionSlots
 
-MASK_SIGMA = 1.0
-"""sigma_data of a mask, which is -1 or 1."""
-
 
 class PatchDataModule(lightning.LightningDataModule):
     """Train and val patches from stores, folders of scans and procedural volumes.
@@ -125,12 +122,9 @@ class PatchDataModule(lightning.LightningDataModule):
             )
 
     def sigma_data(self, patches: int = 64) -> tuple[float, ...]:
-        """Standard deviation of `patches` training patches; of a mask, half the distance of its two values.
-
-        A rare mask deviates so little that its inside would stand out by six deviations, which the network's norms do
-        not like; with 1 its input and its target stay within two.
-        """
-        return (float(self._values(patches)[0].std()), *(MASK_SIGMA for _ in self.masks))
+        """Standard deviation of the voxels of `patches` training patches, of each channel where it is observed."""
+        values = self._values(patches)
+        return tuple(float(value.std()) if value.numel() > 1 else 1.0 for value in values)  # 1: of nothing
 
     def mean_data(self, patches: int = 64) -> tuple[float, ...]:
         """Mean that the denoiser takes off: 0 for the image, which has values all over its range, a mask's own.

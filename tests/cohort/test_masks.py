@@ -118,12 +118,13 @@ def _module(*sources: StoreSource, **more: Any) -> PatchDataModule:
 
 
 def test_statistics_of_every_channel(make_store: Callable[..., Store]) -> None:
-    """The masks of noise above 1 hold a share p of the voxels: their mean is 2 p - 1."""
+    """The masks of noise above 1 hold a share p of the voxels: mean 2 p - 1, deviation 2 sqrt(p (1 - p))."""
     store = make_store(PATIENTS, shape=(16, 16, 16))
     data = _module(_source(store, label_patients=1))
     data.setup()
-    assert data.sigma_data() == (pytest.approx(1, rel=0.03), 1, 1)
     p = 0.1587  # of a standard normal
+    spread = pytest.approx(2 * (p * (1 - p)) ** 0.5, rel=0.05)
+    assert data.sigma_data() == (pytest.approx(1, rel=0.03), spread, spread)
     assert data.mean_data() == (0, pytest.approx(2 * p - 1, abs=0.02), pytest.approx(2 * p - 1, abs=0.02))
 
 
