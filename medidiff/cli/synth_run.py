@@ -145,6 +145,30 @@ def _notes(request: SetRequest, prior: Prior) -> list[str]:
         notes.append(f"the prior {prior.card.name} does not know its source's intensities: they stay normalised.")
     if request.plan is None and (known := [*prior.card.conditions.categorical, *prior.card.conditions.continuous]):
         notes.append(f"nothing was asked of {', '.join(known)}: left unknown (--cond, --like).")
+    return [*notes, *_guidance_notes(request), *_plan_notes(request)]
+
+
+def _guidance_notes(request: SetRequest) -> list[str]:
+    if request.guidance == 1:
+        unused = request.guidance_prior is not None or request.guidance_interval != (0.0, float("inf"))
+        return ["--guidance 1 is none: --guidance-prior and --guidance-interval change nothing."] if unused else []
+    if request.guidance_prior is None and request.plan is None:
+        return [f"--guidance {request.guidance:g}: nothing was asked, so there is nothing to follow; it costs double."]
+    return []
+
+
+def _plan_notes(request: SetRequest) -> list[str]:
+    told = {} if request.plan is None else request.plan.settings()
+    notes = []
+    if told.get("controls") == "matched" and (request.first % 2 or request.count % 2):
+        notes.append(
+            "--balance: pairs are numbers 0 and 1, 2 and 3, ...: give an even --first and -n, or one is alone."
+        )
+    if told.get("table", {}).get("order") == "drawn":
+        notes.append(
+            f"--like: every scan is labelled with one row of {told['table']['file']}, to the digit: what it says of "
+            "people stands in labels.csv, manifest and records. Round it before a set is given away."
+        )
     return notes
 
 

@@ -42,6 +42,7 @@ def dataset_card(writer: Writer, told: Mapping[str, Any]) -> str:
         "## What was asked for, and what was measured",
         "",
         *_conditions(told),
+        *_table(settings["plan"]),
         "",
         "## Draws thrown away",
         "",
@@ -182,6 +183,14 @@ def _conditions(told: Mapping[str, Any]) -> list[str]:
     )
     table = lines if len(lines) > 2 else []
     return [*table, *([""] if table and (counted or groups or beyond) else []), *counted, *groups, *beyond]
+
+
+def _table(plan: Mapping[str, Any]) -> list[str]:
+    """That labels are rows of a table, which may be of people."""
+    if "table" not in plan:
+        return []
+    names, file = ", ".join(plan["table"]["conditions"]), plan["table"]["file"]
+    return ["", f"{names}: every scan has those of one row of {file}, as they stand there."]
 
 
 def _checks(settings: Mapping[str, Any]) -> str:

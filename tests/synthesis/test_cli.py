@@ -35,6 +35,18 @@ def test_a_set_and_what_is_told(run: Run, tmp_path: Path) -> None:
     assert "--steps was 3, is 4" in other.err
 
 
+def test_what_changes_nothing_or_leaves_one_alone_is_told(run: Run) -> None:
+    asked = ("synth", "-p", "tinymask", "-n", 3, "-o", "set", *FAST, "--dry-run", "--json")
+    for options, said in (
+        (("--guidance-prior", "tinymask"), "--guidance 1 is none"),
+        (("--guidance", 2), "nothing was asked, so there is nothing to follow"),
+        (("--cond", "sex=F", "--balance", "sex"), "give an even --first and -n"),
+    ):
+        warnings = json.loads(run(*asked, *options).out)["warnings"]
+        assert any(said in text for text in warnings)
+    assert not json.loads(run(*asked, "--cond", "sex=F", "--guidance", 2).out)["warnings"]
+
+
 def test_what_cannot_be_kept_ends_with_4(run: Run) -> None:
     asked = ("synth", "-p", "tinymask", "-n", 2, "-o", "set", "--cond", "volume_ml=1:1.1", "--steps", 3)
     done = run(*asked, "--check", "volume_ml=1%", "--max-attempts", 2, "--json")
@@ -57,6 +69,8 @@ def test_tables(run: Run, tmp_path: Path) -> None:
     )
     done = run("synth", "-p", "tinymask", "-n", 12, "-o", "b", "--like", "cohort.tsv", "--balance", "sex", *FAST)
     assert done.code == 0, done.err
+    assert "every scan is labelled with one row of cohort.tsv" in done.err
+    assert "sex: every scan has those of one row of cohort.tsv" in (tmp_path / "b" / "README.md").read_text()
     sexes = [line.split(",")[3] for line in (tmp_path / "b" / "labels.csv").read_text().splitlines()[1:]]
     assert 3 <= sexes.count("M") <= 9  # evenly: 6 expected of 12; as in the table it would be 1.3
 
