@@ -48,7 +48,9 @@ def validation_figures(
     noise = torch.randn(target.shape, generator=torch.Generator().manual_seed(number)).to(target)
     cond, figures = watched_conditions(batch), {}
     if target.shape[1] > 1:
-        figures[f"{split}/dice"] = _dice_from_image(denoise, batch, cond)
+        dice = _dice_from_image(denoise, batch, cond)
+        if bool(torch.isfinite(dice)):  # a batch without a known mask has none, and must not spoil the mean of all
+            figures[f"{split}/dice"] = dice
         denoise, target, tau, noise = _image_alone(denoise, target.shape[1]), target[:, :1], tau[:, :1], noise[:, :1]
     for percent in VALIDATION_PERCENT:
         sigma = percent / 100 * RANGE

@@ -134,6 +134,8 @@ def test_validation_reads_masks_off_the_image_and_hides_them_else() -> None:
 
     figures = validation_figures(denoise, batch, 0, "train")
     assert float(figures["train/dice"]) == 1
+    unknown = {**batch, "observed": batch["observed"] * torch.tensor([1.0, 0, 0]).reshape(1, 3, 1, 1, 1)}
+    assert "train/dice" not in validation_figures(denoise, unknown, 0, "train")
     assert all(torch.isinf(sigma[:, 1:]).all() and torch.isfinite(sigma[:, :1]).all() for sigma in seen)
     assert float(figures["train/psnr_9pct"]) > 60  # the image is right
 
