@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from medidiff.errors import ConfigError
+
 
 class Coefficients(NamedTuple):
     """Preconditioning of one noise map; every field broadcasts to the scan."""
@@ -108,13 +110,19 @@ class Preconditioned(nn.Module):
         return Denoised(mean, raw_log_variance.float() + 2 * c.c_out.log())
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any, **more: Any) -> None:
-        """A checkpoint from before `mean_data` was kept: 0, or this module's own where its sigma_data is the same."""
-        key, sigma_data = f"{prefix}mean_data", state_dict.get(f"{prefix}sigma_data")
-        if key not in state_dict and sigma_data is not None:
-            same = sigma_data.shape == self.sigma_data.shape and torch.allclose(
-                sigma_data.to(self.sigma_data), self.sigma_data, rtol=1e-3
-            )
-            state_dict[key] = self.mean_data.clone() if same else torch.zeros_like(self.mean_data)
+        """Of a checkpoint from before `mean_data` was kept: 0, unless nobody knows.
+
+        Raises:
+            ConfigError: The data has a mean, and it is not known whether the checkpoint was trained with it.
+        """
+        key = f"{prefix}mean_data"
+        if key not in state_dict:
+            if bool((self.mean_data != 0).any()):
+                raise ConfigError(
+                    "the checkpoint does not say which mean was taken off its masks: it is of an older medidiff. Begin "
+                    "a new run in another output."
+                )
+            state_dict[key] = torch.zeros_like(self.mean_data)
         super()._load_from_state_dict(state_dict, prefix, *args, **more)
 
 
