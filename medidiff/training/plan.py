@@ -43,7 +43,7 @@ def make_plan(config: TrainingConfig, data: Any, module: Any, *, measure: bool) 
         MemoryLimitError: A training step does not fit into memory.
         TrainingError: The trial steps failed.
     """
-    sigma_data = float(module.denoiser.sigma_data[0, 0])
+    sigma_data = float(module.denoiser.sigma_data.flatten()[0])
     took = measure_step(config, data.kinds, sigma_data, torch.get_num_threads()) if measure else None
     parameters = sum(p.numel() for p in module.denoiser.parameters())
     time = _time(config, data, took)

@@ -29,5 +29,6 @@ def random_prior(
         name: torch.where(t.abs().max() > 0, t, 0) + 0.2 * torch.randn(t.shape, generator=generator)
         for name, t in state.items()
     }
-    update = {"network": network, "channels": channels, "sigma_data": (0.5,) * len(channels), **more}
+    update = {"network": network, "channels": channels, "sigma_data": (0.5,) * len(channels)}
+    update |= {"mean_data": (0.0,) * len(channels), **more}
     return Prior(like.card.model_copy(update=update), weights)

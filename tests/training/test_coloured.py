@@ -138,7 +138,7 @@ def test_white_where_it_must_be(patches: tuple[Tensor, Tensor, Tensor]) -> None:
 
 def test_the_card_has_the_run_s_version(tmp_path: Path) -> None:
     case = Case("a", np.zeros((16, 16, 16), np.float16), (1.0, 1.0, 1.0), 0.0, "procedural")
-    data: Any = SimpleNamespace(loaded={"train": [(1.0, [case])]}, kinds=("procedural",), sources=())
+    data: Any = SimpleNamespace(loaded={"train": [(1.0, [case])]}, kinds=("procedural",), sources=(), masks=())
     assert make_card(config(tmp_path), data, (0.5,), 1, 0.1).version == "0"
     card = make_card(config(tmp_path, card={"version": "7"}), data, (0.5,), 1, 0.1)
     assert card.version == "7"

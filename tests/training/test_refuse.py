@@ -46,10 +46,10 @@ def test_constant_scans_are_named(tmp_path: Path, tiny_config: Callable[..., Pat
     settings = cohort(tmp_path, {"a": flat, "b": flat}, {"a": "p", "b": "q"})
     with pytest.raises(InputError, match="every voxel is 7"):
         run.run_training(config, settings)
-    stores: Any = SimpleNamespace(sigma_data=lambda: 0.0)
+    stores: Any = SimpleNamespace(sigma_data=lambda: (0.0,))
     with pytest.raises(InputError, match="every training patch is constant"):
         sigma_data_of(stores)
-    stores.sigma_data = lambda: float("nan")
+    stores.sigma_data = lambda: (float("nan"),)
     with pytest.raises(InputError, match="not finite"):
         sigma_data_of(stores)
 
