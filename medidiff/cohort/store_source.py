@@ -208,6 +208,8 @@ def store_cases(source: StoreSource, split: str) -> StoreCases:
         table = table.take([i for i, scan in enumerate(scans) if store.has_scan(scan, "mask")]) if scans else table
     if table.num_rows == 0 and split == "train":
         raise InputError(f"source {source.name}: no train scan of {source.url} meets {source.where or 'this'}.")
+    if split == "val":  # what is judged has its masks
+        source = source.model_copy(update={"label_patients": None})
     return StoreCases(source, store, table)
 
 

@@ -91,6 +91,7 @@ def test_masks_of_some_patients_only(make_store: Callable[..., Store]) -> None:
     assert len(labelled) == 2
     assert labelled == cases.labelled
     assert labelled == store_cases(_source(store, label_patients=2), "train").labelled
+    assert store_cases(_source(store, label_patients=1), "val").labelled == {"p6", "p7"}
     for item, case in ((_dataset(cases[i : i + 1])[0], cases[i]) for i in range(len(cases))):
         known = case.patient in labelled
         assert item["target"].shape == (3, 16, 16, 16)
