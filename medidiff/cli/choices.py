@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -109,3 +110,23 @@ def parse_save(text: str) -> tuple[str, ...]:
         if kind not in (*SAVES, "all"):
             raise UsageError(f"--save {kind}: must be all, or any of {', '.join(SAVES)}, separated by commas.")
     return tuple(kind for kind in SAVES if kind in kinds or "all" in kinds)
+
+
+class OnPrior:
+    """What every task that runs a prior on a machine has in common."""
+
+    choice: PriorChoice
+    machine: Machine
+
+    @property
+    def prior(self) -> Mapping[str, str]:
+        """Name and hash."""
+        return self.choice.identity
+
+    def check_machine(self) -> None:
+        """Refuse a device that is not there.
+
+        Raises:
+            DeviceError: It is not.
+        """
+        self.machine.check_device()

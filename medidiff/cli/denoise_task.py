@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medidiff.cli.choices import Machine, PriorChoice
+from medidiff.cli.choices import Machine, OnPrior, PriorChoice
 from medidiff.cli.noise_choice import NoiseChoice
 from medidiff.errors import UsageError
 from medidiff.result import Result
@@ -21,7 +21,7 @@ MOST_SHIFTS = 8
 
 
 @dataclass(frozen=True)
-class DenoiseTask:
+class DenoiseTask(OnPrior):
     """Settings of one run of `medidiff denoise`.
 
     Raises:
@@ -55,11 +55,6 @@ class DenoiseTask:
         _ = self.prior  # a prior that is not there is told before any scan is read
 
     @property
-    def prior(self) -> Mapping[str, str]:
-        """Name and hash."""
-        return self.choice.identity
-
-    @property
     def settings(self) -> Mapping[str, Any]:
         """What decides the output, besides scan and prior."""
         from medidiff.io import hash_file
@@ -91,14 +86,6 @@ class DenoiseTask:
         from medidiff.io import read_nifti
 
         return None if self.mask_path is None else replace(read_nifti(self.mask_path), name=str(self.mask_path))
-
-    def check_machine(self) -> None:
-        """Refuse a device that is not there.
-
-        Raises:
-            DeviceError: It is not.
-        """
-        self.machine.check_device()
 
     def check_settings(self) -> None:
         """Refuse a noise level that suits no scan, before a folder is begun.

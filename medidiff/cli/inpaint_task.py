@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from medidiff.cli.choices import Machine, PriorChoice
+from medidiff.cli.choices import Machine, OnPrior, PriorChoice
 from medidiff.cli.noise_choice import NoiseChoice
 from medidiff.errors import InputError, UsageError
 from medidiff.result import Result
@@ -16,7 +16,7 @@ from medidiff.volume import Volume
 
 
 @dataclass(frozen=True)
-class InpaintTask:
+class InpaintTask(OnPrior):
     """Settings of one run of `medidiff inpaint`.
 
     Raises:
@@ -39,11 +39,6 @@ class InpaintTask:
         if self.seed < 0:
             raise UsageError(f"--seed {self.seed}: must be 0 or more.")
         _ = self.prior  # a prior that is not there is told before the scan is read
-
-    @property
-    def prior(self) -> Mapping[str, str]:
-        """Name and hash."""
-        return self.choice.identity
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -81,14 +76,6 @@ class InpaintTask:
 
         volume = read_nifti(self.mask_path).check(allow_constant=True)
         return volume.with_data(volume.data != 0)
-
-    def check_machine(self) -> None:
-        """Refuse a device that is not there.
-
-        Raises:
-            DeviceError: It is not.
-        """
-        self.machine.check_device()
 
     def check_settings(self) -> None:
         """Nothing here can be judged without the scan."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medidiff.cli.choices import Machine, PriorChoice
+from medidiff.cli.choices import Machine, OnPrior, PriorChoice
 from medidiff.cli.guidance_choice import GuidanceChoice
 from medidiff.cli.noise_choice import NoiseChoice
 from medidiff.cli.region_choice import RegionChoice
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class InsertTask:
+class InsertTask(OnPrior):
     """Settings of one run of `medidiff insert`.
 
     Raises:
@@ -51,11 +51,6 @@ class InsertTask:
         if self.seed < 0:
             raise UsageError(f"--seed {self.seed}: must be 0 or more.")
         _ = self.prior  # a prior that is not there is told before the scan is read
-
-    @property
-    def prior(self) -> Mapping[str, str]:
-        """Name and hash."""
-        return self.choice.identity
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -101,14 +96,6 @@ class InsertTask:
         from medidiff.tasks.condition_request import parse_requests
 
         return parse_requests(self.choice.loaded.card.conditions, self.cond, extrapolate=self.extrapolate)
-
-    def check_machine(self) -> None:
-        """Refuse a device that is not there.
-
-        Raises:
-            DeviceError: It is not.
-        """
-        self.machine.check_device()
 
     def check_settings(self) -> None:
         """Refuse conditions and guidance that do not suit the prior.

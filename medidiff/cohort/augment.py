@@ -95,20 +95,18 @@ def random_patch(
         labels = [np.pad(mask, ends, constant_values=-1) for mask in labels]
         inside = None if inside is None else np.pad(inside, ends)
     flips = tuple(axis for axis in range(3) if how.flip and rng.random() < 0.5)
+    mirrored = how.mirror and bool(rng.random() < 0.5)
+    if mirrored:  # one flip more along the axis from left to right
+        flips = tuple({*flips} ^ {order.tolist().index(0)})
     data, labels = np.flip(data, flips), [np.flip(mask, flips) for mask in labels]
     inside = None if inside is None else np.flip(inside, flips).copy()
-    mirrored = how.mirror and bool(rng.random() < 0.5)
-    if mirrored:
-        across = int(np.flatnonzero(order == 0)[0])
-        data, labels = np.flip(data, across), [np.flip(mask, across) for mask in labels]
-        inside = None if inside is None else np.flip(inside, across).copy()
     place = None
     frame = case.frame() if position else None
     if frame is not None:
         place = averaged(cut(turned(frame, order.tolist()), starts), factors.tolist())
         place = flipped(cut(place, [-n for n in before]), flips, shape)
         if mirrored:  # what lay at R lies at -R
-            place = flipped(place, [int(np.flatnonzero(order == 0)[0])], shape) * np.array([[-1.0], [1], [1]])
+            place *= np.array([[-1.0], [1], [1]])
         place = place.astype(np.float32)
     tau = case.tau / float(np.sqrt(factors.prod()))
     spacing = (np.array(case.spacing_mm)[order] * factors).tolist()

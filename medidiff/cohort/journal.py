@@ -7,7 +7,6 @@ import hashlib
 import io
 import json
 import os
-import sys
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +15,7 @@ from typing import Any
 from medidiff.cohort.store_files import LocalFiles, open_files
 from medidiff.errors import OutputError, UsageError
 from medidiff.io.identity.home import private_folder
+from medidiff.io.locks import take_lock
 
 JOURNAL = "prepare.jsonl"
 
@@ -62,7 +62,7 @@ class Journal:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = open(self.path, "a+b", buffering=0)
-            if not _lock(self._file):
+            if not take_lock(self._file):
                 self._file.close()
                 raise UsageError(self._busy)
             self._load(self._file)
@@ -140,19 +140,3 @@ class Journal:
 
 def _cannot_write(path: Path, error: OSError) -> OutputError:
     return OutputError(f"{path}: cannot be written ({error.strerror or error}). Free space, or choose another place.")
-
-
-if sys.platform == "win32":
-
-    def _lock(file: FileIO) -> bool:
-        return True
-
-else:
-    import fcntl
-
-    def _lock(file: FileIO) -> bool:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        return True

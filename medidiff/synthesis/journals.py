@@ -11,25 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from medidiff.errors import OutputError
+from medidiff.io.locks import take_lock
 from medidiff.synthesis.layout import RUNS
 
 LOCK = ".synthesis.lock"
 _SHARED = ("status", "group", "prior_name", "prior_version", "prior_hash", "settings_hash")  # texts of every row
-
-if sys.platform == "win32":
-
-    def _lock(file: Any, wait: bool) -> bool:
-        return True
-
-else:
-    import fcntl
-
-    def _lock(file: Any, wait: bool) -> bool:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        return True
 
 
 @contextmanager
@@ -44,7 +30,7 @@ def locked(path: Path) -> Iterator[None]:
     except OSError as error:
         raise OutputError(f"{path.parent}: cannot be written ({error.strerror}). Choose another folder.") from error
     with file:
-        _lock(file, wait=True)
+        take_lock(file, wait=True)
         yield
 
 
@@ -86,7 +72,7 @@ def is_held(path: Path) -> bool:
     """Whether a living process has this journal."""
     try:
         with open(path, "rb") as file:
-            return not _lock(file, wait=False)
+            return not take_lock(file)
     except OSError:
         return False
 

@@ -93,10 +93,7 @@ class Writer:
             "extrapolated": list(sample.extrapolated),
             "nfe": sample.nfe,
             "rejected": list(facts.get("rejected", [])),
-            "prior_name": self.settings["prior"]["name"],
-            "prior_version": self.settings["prior"]["version"],
-            "prior_hash": self.settings["prior"]["hash"],
-            "settings_hash": self.settings_hash,
+            **self._origin,
             "record": names.record,
         }
         text = json.dumps(self._record(row), indent=2) + "\n"
@@ -109,14 +106,8 @@ class Writer:
 
     def failed(self, index: int, conditions: Mapping[str, Any], rejected: list[str], group: str) -> dict[str, Any]:
         """The row of a number whose every draw was thrown away."""
-        row = dict.fromkeys(ROW_TEXTS, "")
-        row |= {
-            "prior_name": self.settings["prior"]["name"],
-            "prior_version": self.settings["prior"]["version"],
-            "prior_hash": self.settings["prior"]["hash"],
-            "settings_hash": self.settings_hash,
-        }
-        return row | {
+        return dict.fromkeys(ROW_TEXTS, "") | {
+            **self._origin,
             "index": index,
             "status": "failed",
             "group": group,
@@ -128,6 +119,12 @@ class Writer:
             "nfe": 0,
             "rejected": rejected,
         }
+
+    @property
+    def _origin(self) -> dict[str, str]:
+        """What every row says of the prior and the settings."""
+        prior = {f"prior_{key}": self.settings["prior"][key] for key in ("name", "version", "hash")}
+        return {**prior, "settings_hash": self.settings_hash}
 
     def _descrip(self, what: str) -> str:
         return (
