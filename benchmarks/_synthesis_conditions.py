@@ -14,6 +14,7 @@ from medidiff.errors import UsageError
 
 CORRELATION, BIAS, MEDIAN = 0.9, 0.03, 0.05
 _RESAMPLES = 2000
+_BY_MASK, _BY_NET = "label map of the sample", "net trained on real, of the image"
 
 
 def run(quick: bool = False, settings: Settings | None = None) -> dict[str, Any]:
@@ -21,13 +22,15 @@ def run(quick: bool = False, settings: Settings | None = None) -> dict[str, Any]
     settings = settings or Settings()
     train = real_pairs(settings.store, "train")
     made = our_pairs(settings, settings.prior, settings.count).pairs
+    kept = our_pairs(settings, settings.prior, settings.count, checked=True)
     if np.isnan(made.requested_ml).any():
         raise UsageError(f"--prior {settings.prior}: has no condition volume_ml: nothing was asked for.")
     net, _ = trained_net(settings, [train], 0)
     limit = float(np.quantile(train.volume_ml, 0.2))
-    measured = {"label map of the sample": made.volume_ml, "net trained on real, of the image": _by_net(net, made)}
     rows = [
-        {"by": name, "n": len(made)} | agreement(made.requested_ml, volume, limit) for name, volume in measured.items()
+        {"by": name + what, "n": len(pairs)} | agreement(pairs.requested_ml, volume, limit)
+        for pairs, what in ((made, ""), (kept.pairs, ", as `medidiff synth` keeps them"))
+        for name, volume in ((_BY_MASK, pairs.volume_ml), (_BY_NET, _by_net(net, pairs)))
     ]
     test = real_pairs(settings.store, settings.test)  # what the net itself makes of real scans it has not seen
     rows.append(
@@ -46,8 +49,9 @@ def run(quick: bool = False, settings: Settings | None = None) -> dict[str, Any]
         )
     lines += [
         "",
-        f"Lowest fifth: below {limit:.2f} ml, the 20th percentile of the train scans. Samples as they are drawn: "
-        "`medidiff synth` draws again where the label map is off.",
+        f"Lowest fifth: below {limit:.2f} ml, the 20th percentile of the train scans. Judged are samples "
+        f"as they are drawn; `medidiff synth` draws again where the label map is off by 10%: {kept.draws:.2f} draws "
+        "a sample.",
     ]
     holds = all(
         row["correlation"][0] >= CORRELATION
@@ -55,7 +59,7 @@ def run(quick: bool = False, settings: Settings | None = None) -> dict[str, Any]
         and abs(row["low_median_ratio"] - 1) <= MEDIAN
         for row in rows[:2]
     )
-    return {"rows": rows, "limit_ml": limit, "holds": holds, "lines": lines}
+    return {"rows": rows, "limit_ml": limit, "draws": kept.draws, "holds": holds, "lines": lines}
 
 
 def agreement(asked: np.ndarray, measured: np.ndarray, limit: float, seed: int = 0) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from benchmarks._synthesis_settings import Settings, key
 from medidiff.prior import Prior
 
 _CHUNK = 25
+_ATTEMPTS = 5  # of `medidiff synth`
 VOLUME = "volume_ml"
 
 
@@ -25,6 +26,8 @@ class Made:
     nfe: float
     seconds: float
     """Of the processor, a sample."""
+    draws: float = 1.0
+    """Draws of a sample, those thrown away among them."""
 
 
 def our_pairs(
@@ -35,6 +38,8 @@ def our_pairs(
     steps: int | None = None,
     seed: int = 1,
     volumes: np.ndarray | None = None,
+    guided: bool = True,
+    checked: bool = False,
 ) -> Made:
     """Pairs of a prior; volumes are asked for as they occur among the train scans.
 
@@ -47,25 +52,37 @@ def our_pairs(
         steps: Of the sampler; None: `settings.sample_steps`.
         seed: Of the samples.
         volumes: What is asked for is drawn from these, ml; None: those of all train scans.
+        guided: As the prior's card advises; False: not.
+        checked: Draw again, as `medidiff synth` does, where a draw is not kept.
     """
     if settings.samples is not None and prior == settings.prior and steps is None:
         pairs = read_made(settings.samples)
         return Made(pairs.take(slice(0, count)), float("nan"), float("nan"))
+    from medidiff.synthesis.checks import default_checks, measure, problems
+    from medidiff.tasks.guidance import Guidance, advised
     from medidiff.tasks.sample_maker import SampleMaker
 
     loaded, steps = Prior.load(prior), steps or settings.sample_steps
     volumes = real_pairs(settings.store, "train").volume_ml if volumes is None else volumes
     slots = loaded.card.conditions.continuous
-    folder = settings.folder("samples", key(loaded.content_hash, steps, seed, volumes))
-    maker = SampleMaker(loaded, seed=seed, n_steps=steps, device="cpu", threads=1)
+    other = [word for word, said in (("unguided", not guided), ("checked", checked)) if said]
+    folder = settings.folder("samples", key(loaded.content_hash, steps, seed, volumes, *other))
+    guidance = Guidance(*advised(loaded.card, None, None, asked=guided and VOLUME in slots))
+    maker = SampleMaker(loaded, seed=seed, n_steps=steps, guidance=guidance, device="cpu", threads=1)
+    checks, attempts = default_checks(loaded.card), _ATTEMPTS if checked else 1
 
     def draw(index: int) -> dict[str, np.ndarray]:
         before, asked = time.process_time(), _volume(volumes, slots.get(VOLUME), seed, index)
-        sample = maker.make(index, conditions={} if np.isnan(asked) else {VOLUME: asked})
+        conditions, attempt = {} if np.isnan(asked) else {VOLUME: asked}, 0
+        sample = maker.make(index, conditions=conditions)
+        while attempt + 1 < attempts and problems(sample, measure(sample, maker.spacing_mm), checks):
+            attempt += 1
+            sample = maker.make(index, attempt, conditions=conditions)
         return {
             "image": sample.image.astype(np.float16),
             "mask": np.zeros(sample.image.shape, np.uint8) if sample.mask is None else sample.mask,
             "volume_ml": np.array(asked),
+            "draws": np.array(attempt + 1),
             "nfe": np.array(sample.nfe),
             "seconds": np.array(time.process_time() - before),
         }
@@ -73,7 +90,7 @@ def our_pairs(
     found = kept_samples(folder, count, draw)
     mask = found["mask"] if found["mask"].any() else None
     pairs = made_pairs(found["image"], mask, found["volume_ml"])
-    return Made(pairs, float(found["nfe"].mean()), float(found["seconds"].mean()))
+    return Made(pairs, *(float(found[name].mean()) for name in ("nfe", "seconds", "draws")))
 
 
 def kept_samples(folder: Path, count: int, draw: Callable[[int], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

@@ -17,7 +17,7 @@ EVALUATIONS = (6, 8, 10, 15, 20, 100)
 DEFAULT, BEST, WITHIN = 10, 100, 1.1
 SECONDS = {"hippocampus": 1.0, "whole head": 3.0}
 HEAD_SHAPE, HEAD_SPACING_MM = (40, 48, 40), (4.0, 4.0, 4.0)
-_EXTRA = 2  # evaluations of a sample beyond its steps: the first of D(y; m), and the start
+_EXTRA = 3  # evaluations of a sample beyond its steps: the first of D(y; m), the start, and reading the masks
 
 
 def run(quick: bool = False, settings: Settings | None = None) -> dict[str, Any]:
@@ -25,7 +25,10 @@ def run(quick: bool = False, settings: Settings | None = None) -> dict[str, Any]
     settings = settings or Settings()
     real = RealSets(settings)
     evaluations = EVALUATIONS[:3] if quick else EVALUATIONS
-    made = {n: our_pairs(settings, settings.prior, len(real.test), steps=n - _EXTRA, seed=2) for n in evaluations}
+    made = {
+        n: our_pairs(settings, settings.prior, len(real.test), steps=n - _EXTRA, seed=2, guided=False)
+        for n in evaluations
+    }
     best = made[max(evaluations)].pairs.images
     typical = float(np.sqrt(((best[:-1] - best[1:]) ** 2).mean()))
     rows = []
@@ -46,7 +49,13 @@ def run(quick: bool = False, settings: Settings | None = None) -> dict[str, Any]
     lines += ["", f"{len(best)} samples from the same noise; change: root mean square, of that between two samples."]
     lines += ["Upper end of the band: " + ", ".join(f"{high:.4f} ({kind})" for kind, high in band.items()) + "."]
     timing = _timing(settings)
-    lines += ["", *(f"{name}: {t['seconds']:.2f} s a sample on {t['threads']} threads." for name, t in timing.items())]
+    lines += [
+        "",
+        *(
+            f"{name}: {t['seconds']:.2f} s a sample on {t['threads']} threads, {t['nfe']} evaluations."
+            for name, t in timing.items()
+        ),
+    ]
     holds = not quick and all(_close(rows, kind, band[kind]) for kind in kinds)
     holds &= all(name in timing and timing[name]["seconds"] < most for name, most in SECONDS.items())
     return {"rows": rows, "timing": timing, "holds": holds, "lines": lines}
@@ -59,7 +68,9 @@ def _close(rows: list[dict[str, Any]], kind: str, band: float) -> bool:
 
 
 def _timing(settings: Settings) -> dict[str, dict[str, Any]]:
-    """Seconds of the wall clock of one sample at the default evaluations, the median of five."""
+    """Seconds of the wall clock of one sample as `medidiff synth --cond` makes it, the median of five."""
+    from medidiff.prior import Prior
+    from medidiff.tasks.guidance import Guidance, advised
     from medidiff.tasks.sample_maker import SampleMaker
 
     threads, found = os.cpu_count() or 1, {}
@@ -69,15 +80,23 @@ def _timing(settings: Settings) -> dict[str, dict[str, Any]]:
     }
     for name, (prior, options) in asked.items():
         try:
-            maker = SampleMaker(prior, n_steps=DEFAULT - _EXTRA, device="cpu", threads=threads, **options)
+            loaded = Prior.load(prior)
+            guidance = Guidance(*advised(loaded.card, None, None, asked=True))
+            maker = SampleMaker(loaded, device="cpu", threads=threads, guidance=guidance, **options)
         except PriorError as error:
             print(f"{name}: not timed ({error})", flush=True)
             continue
-        nfe = maker.make(0).nfe
+        asked_for = _middle(loaded)
+        nfe = maker.make(0, conditions=asked_for).nfe
         times = []
         for index in range(1, 6):
             start = time.perf_counter()
-            maker.make(index)
+            maker.make(index, conditions=asked_for)
             times.append(time.perf_counter() - start)
         found[name] = {"seconds": float(np.median(times)), "threads": threads, "nfe": nfe, "load": os.getloadavg()[0]}
     return found
+
+
+def _middle(prior: Any) -> dict[str, float]:
+    """The middle of the range of every number that can be asked for."""
+    return {name: (slot.low + slot.high) / 2 for name, slot in prior.card.conditions.continuous.items()}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from medidiff.cli.choices import PriorChoice
 
 if TYPE_CHECKING:
+    from medidiff.prior import Card
     from medidiff.tasks.guidance import Guidance
 
 
@@ -18,27 +19,31 @@ class GuidanceChoice:
     """The values of --guidance, --guidance-interval and --guidance-prior, checked when first used.
 
     Args:
-        weight: 1 is none.
-        interval: "LO:HI" in normalised units; empty: all levels.
+        weight: 1 is none; None: what the prior's card advises.
+        interval: "LO:HI" in normalised units; empty: all levels, or those that the card advises.
         prior: Name or file of a weaker prior; None: the prior itself without its conditions.
     """
 
-    weight: float = 1.0
+    weight: float | None = None
     interval: str = ""
     prior: str | None = None
 
-    @functools.cached_property
-    def guidance(self) -> Guidance:
+    def guidance(self, card: Card, asked: bool) -> Guidance:
         """All of it as the tasks take it.
+
+        Args:
+            card: Of the prior that is guided.
+            asked: Whether a condition is asked for.
 
         Raises:
             UsageError: A number that has no meaning.
             PriorError: The weaker prior is missing or damaged.
         """
-        from medidiff.tasks.guidance import Guidance, parse_interval
+        from medidiff.tasks.guidance import Guidance, advised, parse_interval
 
-        interval = parse_interval(self.interval) if self.interval else (0.0, float("inf"))
-        return Guidance(self.weight, interval, None if self._prior is None else self._prior.loaded)
+        interval = parse_interval(self.interval) if self.interval else None
+        weight, interval = advised(card, self.weight, interval, asked and self._prior is None)
+        return Guidance(weight, interval, None if self._prior is None else self._prior.loaded)
 
     @functools.cached_property
     def _prior(self) -> PriorChoice | None:
@@ -51,8 +56,8 @@ class GuidanceChoice:
 
     def settings(self) -> dict[str, Any]:
         """What of it decides the samples; empty where it is none."""
-        if self.weight == 1:
-            return {}
+        if self.weight in (None, 1) and self._prior is None and not self.interval:
+            return {} if self.weight is None else {"guidance": self.weight}
         told: dict[str, Any] = {"guidance": self.weight}
         if self.interval:
             told["guidance_interval"] = self.interval

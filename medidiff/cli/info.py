@@ -15,7 +15,7 @@ from medidiff.errors import UsageError
 
 _CARD_ORDER = (
     "name", "version", "created", "description", "task", "modalities", "spacing_mm", "intended_use", "limits",
-    "weights_licence", "output_licence", "figures", "calibration", "sigma_data", "sigma_min", "sigma_max",
+    "weights_licence", "output_licence", "figures", "calibration", "guidance", "sigma_data", "sigma_min", "sigma_max",
     "normalisation", "network", "training",
 )  # fmt: skip
 _TOLD = ("description", "intended_use", "limits", "weights_licence", "output_licence")

@@ -55,7 +55,7 @@ def insert(
     size_mm: Annotated[float | None, typer.Option("--size-mm", metavar="S", help="Diameter of the ball, mm.")] = None,
     cond: CondOption = None,
     extrapolate: ExtrapolateOption = False,
-    guidance: GuidanceOption = 1.0,
+    guidance: GuidanceOption = None,
     guidance_interval: GuidanceIntervalOption = "",
     guidance_prior: GuidancePriorOption = None,
     steps: StepsOption = 20,

@@ -18,6 +18,7 @@ from medidiff.volume import Volume
 
 if TYPE_CHECKING:
     from medidiff.tasks.condition_request import ConditionPlan
+    from medidiff.tasks.guidance import Guidance
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,11 @@ class InsertTask(OnPrior):
 
         return parse_requests(self.choice.loaded.card.conditions, self.cond, extrapolate=self.extrapolate)
 
+    @property
+    def guidance(self) -> Guidance:
+        """How strongly the conditions are followed."""
+        return self.guiding.guidance(self.choice.loaded.card, bool(self.cond))
+
     def check_settings(self) -> None:
         """Refuse conditions and guidance that do not suit the prior.
 
@@ -105,7 +111,7 @@ class InsertTask(OnPrior):
             PriorError: The guiding prior speaks of other scans.
         """
         _ = self.plan
-        self.guiding.guidance.check(self.choice.loaded)
+        self.guidance.check(self.choice.loaded)
 
     def check(self, volume: Volume) -> None:
         """Refuse what does not suit the scan.
@@ -151,7 +157,7 @@ class InsertTask(OnPrior):
             samples=self.draws,
             seed=self.seed,
             n_steps=self.steps,
-            guidance=self.guiding.guidance,
+            guidance=self.guidance,
             **self.machine.arguments(),
         )
         result.warnings[:0] = self.choice.modality_warnings(volume.modality)

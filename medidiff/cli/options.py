@@ -33,10 +33,14 @@ ExtrapolateOption = Annotated[
     bool, typer.Option("--extrapolate", help="Allow and mark numbers beyond the trained range.")
 ]
 GuidanceOption = Annotated[
-    float, typer.Option("--guidance", metavar="W", help="How strongly --cond is followed; 1 is as trained.")
+    float | None,
+    typer.Option("--guidance", metavar="W", help="How strongly --cond is followed; 1 is as trained. The prior knows."),
 ]
 GuidanceIntervalOption = Annotated[
-    str, typer.Option("--guidance-interval", metavar="LO:HI", help="Noise levels to guide at, normalised units.")
+    str,
+    typer.Option(
+        "--guidance-interval", metavar="LO:HI", help="Noise levels to guide at, normalised units. The prior knows."
+    ),
 ]
 GuidancePriorOption = Annotated[
     str | None,

@@ -70,8 +70,8 @@ def synth(
     steps: StepsOption = 10,
     seed: SeedOption = 0,
     first: Annotated[int, typer.Option("--first", metavar="INDEX", help="Number of the first scan.")] = 0,
-    guidance: GuidanceOption = 1.0,
-    guidance_interval: GuidanceIntervalOption = ":",
+    guidance: GuidanceOption = None,
+    guidance_interval: GuidanceIntervalOption = "",
     guidance_prior: GuidancePriorOption = None,
     layout: Annotated[str, typer.Option("--layout", metavar="flat|bids|nnunet", help="How files lie in DIR.")] = "flat",
     form: Annotated[

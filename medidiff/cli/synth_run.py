@@ -22,7 +22,7 @@ from medidiff.synthesis.layout import make_layout
 from medidiff.synthesis.request import SetRequest
 from medidiff.synthesis.run import Job, Where
 from medidiff.synthesis.run import run as make_set
-from medidiff.tasks.guidance import parse_interval
+from medidiff.tasks.guidance import advised, parse_interval
 from medidiff.tasks.sample_maker import SampleMaker
 
 _LINE_EVERY_S = 20.0
@@ -49,7 +49,7 @@ class Wanted:
     steps: int
     seed: int
     first: int
-    guidance: float
+    guidance: float | None
     guidance_interval: str
     guidance_prior: str | None
     layout: str
@@ -105,17 +105,20 @@ def _request(wanted: Wanted, prior: Prior) -> SetRequest:
     shape = None if wanted.shape is None else _numbers("--shape", wanted.shape, int)
     spacing = None if wanted.spacing_mm is None else _numbers("--spacing-mm", wanted.spacing_mm, float)
     reference = None if wanted.guidance_prior is None else resolve_prior(wanted.guidance_prior)
+    plan = make_plan(wanted, prior.card)
+    interval = parse_interval(wanted.guidance_interval) if wanted.guidance_interval else None
+    weight, interval = advised(prior.card, wanted.guidance, interval, plan is not None and reference is None)
     return SetRequest(
         prior=resolve_prior(wanted.prior),
         count=wanted.count,
         first=wanted.first,
         seed=wanted.seed,
-        plan=make_plan(wanted, prior.card),
+        plan=plan,
         shape=shape,
         spacing_mm=spacing,
         n_steps=wanted.steps,
-        guidance=wanted.guidance,
-        guidance_interval=parse_interval(wanted.guidance_interval),
+        guidance=weight,
+        guidance_interval=interval,
         guidance_prior=reference,
         layout=wanted.layout,
         form=wanted.form,

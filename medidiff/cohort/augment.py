@@ -19,8 +19,8 @@ class Augmentation(BaseModel):
     flip: bool = True
     """Random flips of each axis."""
     mirror: bool = False
-    """Left and right are exchanged in half of the patches, as in another body: for a sampler of organs that both sides
-    have, or that are nearly symmetric."""
+    """Left and right are exchanged in half of the patches, as in another body: for what is nearly symmetric, or for
+    cohorts that have both sides. Samples of crops of one side would be of either."""
     axes: bool = True
     """Random permutation of the axes (the spacing follows)."""
     contrast: float = Field(default=0.6, ge=0, le=1)

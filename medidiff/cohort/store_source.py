@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, overload
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from medidiff.cohort.body import body_frame
 from medidiff.cohort.cases import AnyCase, Box, Triple
@@ -53,10 +53,19 @@ class StoreSource(BaseModel):
     label_patients: int | None = Field(default=None, ge=1)
     """Masks of only so many train patients are used, drawn once by a fixed seed; those of the others count as not
     observed. None: all."""
+    label_share: float | None = Field(default=None, gt=0, lt=1)
+    """With `label_patients`: share of the patches that is theirs. None: as for any patient, and few labels are hardly
+    seen."""
     foreground: float = Field(default=0.9, ge=0, le=1)
     """Share of the patches whose centre lies in the body's bounding box; the others lie anywhere."""
     licence: str = "not stated"
     """Licence of the scans, copied into the prior's card."""
+
+    @model_validator(mode="after")
+    def _share_of_some(self) -> StoreSource:
+        if self.label_share is not None and self.label_patients is None:
+            raise ValueError("label_share: says how often patients with labels are drawn; give label_patients too")
+        return self
 
 
 @dataclass(frozen=True)
@@ -140,14 +149,12 @@ class StoreCases(Sequence[AnyCase]):
 
     def __init__(self, source: StoreSource, store: Store, table: pa.Table) -> None:
         self.source, self.store, self.table = source, store, table
-        self._tree: Node = balanced_tree(
-            table.column("patient").to_pylist(), {name: table.column(name).to_pylist() for name in source.balance}
-        )
-
+        self._tree = self._tree_of(table)
         people = sorted(self.patients)
         chosen = np.random.default_rng(_LABELLED_SEED).permutation(len(people))[: source.label_patients]
         self.labelled = {people[i] for i in chosen.tolist()}
         """Patients whose masks are used."""
+        self._trees = self._apart() if source.label_share is not None else None
 
     def __len__(self) -> int:
         return self.table.num_rows
@@ -169,12 +176,29 @@ class StoreCases(Sequence[AnyCase]):
 
     def draw(self, rng: np.random.Generator) -> StoreCase:
         """One scan: values of the balanced attributes evenly, then a patient evenly, then one of his scans."""
-        return self[draw_index(self._tree, rng)]
+        if self._trees is None:
+            return self[draw_index(self._tree, rng)]
+        share = self.source.label_share or 0.0
+        tree, places = self._trees[0 if rng.random() < share else 1]
+        return self[places[draw_index(tree, rng)]]
 
     @property
     def patients(self) -> set[str]:
         """Whose scans these are."""
         return set(self.table.column("patient").to_pylist())
+
+    def _apart(self) -> tuple[tuple[Node, list[int]], ...] | None:
+        """Scans of the patients whose masks are used, and of the others: each a tree and its scans' places; None where
+        one of the two has none."""
+        people = self.table.column("patient").to_pylist()
+        groups = [[i for i, one in enumerate(people) if (one in self.labelled) == wanted] for wanted in (True, False)]
+        if not all(groups):
+            return None
+        return tuple((self._tree_of(self.table.take(places)), places) for places in groups)
+
+    def _tree_of(self, table: pa.Table) -> Node:
+        balance = {name: table.column(name).to_pylist() for name in self.source.balance}
+        return balanced_tree(table.column("patient").to_pylist(), balance)
 
     def _case(self, row: ScanRow) -> StoreCase:
         source = self.source
@@ -209,7 +233,7 @@ def store_cases(source: StoreSource, split: str) -> StoreCases:
     if table.num_rows == 0 and split == "train":
         raise InputError(f"source {source.name}: no train scan of {source.url} meets {source.where or 'this'}.")
     if split == "val":  # what is judged has its masks
-        source = source.model_copy(update={"label_patients": None})
+        source = source.model_copy(update={"label_patients": None, "label_share": None})
     return StoreCases(source, store, table)
 
 

@@ -17,6 +17,7 @@ from medidiff.diffusion.losses import (
     denoising_error,
     expected_error,
     log_variance_loss,
+    mask_error,
 )
 from medidiff.diffusion.maps import LevelRange, MapDistribution
 from medidiff.diffusion.noise_shape import NoiseShape, noise_shape
@@ -64,6 +65,7 @@ __all__ = [
     "karras_sigmas",
     "log_variance_loss",
     "loss_weight",
+    "mask_error",
     "noise_shape",
     "posterior_denoiser",
     "posterior_start",

@@ -6,6 +6,7 @@ import math
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as nnf
 from jaxtyping import Float
 from torch import Tensor
 
@@ -109,6 +110,24 @@ def clean_squared_error(
     squared = (pair.a * denoised + (1 - pair.a) * pair.y - target) ** 2
     unpredictable = pair.a * tau**2
     return ((squared - unpredictable) / pair.a**2).mean(dim=(1, 2, 3, 4))
+
+
+def mask_error(log_odds: Tensor, target: Tensor) -> Tensor:
+    """Deviance of masks, twice the cross entropy in nats, voxel by voxel.
+
+    Its minimum is the posterior mean, like that of the squared error. It needs no weight by level: a voxel whose own
+    observation decides it has none. The image's squared error, relative to the one expected, is a deviance too, so the
+    two are simply added. (Cross entropy relative to that of the mask's mean, 4 times as much, kept the image from being
+    learned at all: 21.9 dB after 600 steps. Half as much gave 24.3 dB after 300; its gradient was 0.4 of the image's.)
+
+    Args:
+        log_odds: Of the denoiser, half log odds (b, c, x, y, z).
+        target: -1 outside, 1 inside.
+
+    Returns:
+        Shape of `target`, at least 0.
+    """
+    return 2 * (nnf.softplus(2 * log_odds) - (1 + target) * log_odds).clamp_min(0)
 
 
 def expected_error(

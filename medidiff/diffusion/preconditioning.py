@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as nnf
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from medidiff.errors import ConfigError
+
+_RAREST = 1 - 1e-6
+"""A mask's mean is taken as at least this far from -1 and 1."""
+_SUREST = -30.0
+"""Lowest log variance of a mask."""
 
 
 class Coefficients(NamedTuple):
@@ -52,6 +60,11 @@ def coefficients(sigma: Tensor, sigma_data: Tensor) -> Coefficients:
 class Preconditioned(nn.Module):
     """A denoiser D(x; sigma) = c_skip x + c_out F(c_in x, c_noise) whose sigma is a map.
 
+    A mask is -1 or 1, so of it a voxel's own observation says log odds 2 x / sigma^2, exactly, and the network adds
+    what the other voxels and channels say: D = tanh(x / sigma^2 + F + atanh(mean)). Where a mask is well observed D is
+    exact whatever F is, and nothing is left to learn: with c_skip and c_out the network spent itself on handing masks
+    through ever more precisely, and denoised scans worse the longer it trained (25.5 to 24.5 dB in 25 minutes).
+
     Args:
         network: F; called as `network(c_in * x, c_noise, spacing_mm, cond)`, returns (F, raw log variance).
         sigma_data: Standard deviation of the clean data, one value per channel (c,).
@@ -59,12 +72,14 @@ class Preconditioned(nn.Module):
         sigma_max: Levels are clamped to this from above; an infinite level means "not observed".
         mean_data: Mean of the clean data (c,), taken off before and put back after: a mask, -1 nearly everywhere, would
             otherwise fill the network's norms with its constant. None: 0.
+        masks: Which channels are masks; None: none is.
 
-    Source: Karras et al. 2022, Eq. 7, voxel by voxel.
+    Source: Karras et al. 2022, Eq. 7, voxel by voxel; for masks Bayes' rule.
     """
 
     sigma_data: Tensor
     mean_data: Tensor
+    masks: Tensor
 
     def __init__(
         self,
@@ -73,12 +88,16 @@ class Preconditioned(nn.Module):
         sigma_min: float,
         sigma_max: float,
         mean_data: Tensor | None = None,
+        masks: Sequence[bool] | None = None,
     ) -> None:
         super().__init__()
         self.network = network
         self.register_buffer("sigma_data", sigma_data.detach().float().reshape(1, -1, 1, 1, 1).clone())
         mean = torch.zeros_like(self.sigma_data) if mean_data is None else mean_data.detach().float()
         self.register_buffer("mean_data", mean.reshape(1, -1, 1, 1, 1).clone())
+        known = torch.zeros(self.sigma_data.shape[1]) if masks is None else torch.tensor(masks)
+        self.register_buffer("masks", known.bool().reshape(1, -1, 1, 1, 1), persistent=False)
+        self._any_mask = bool(self.masks.any())
         self.sigma_min, self.sigma_max = sigma_min, sigma_max
 
     def forward(
@@ -100,14 +119,35 @@ class Preconditioned(nn.Module):
         Returns:
             Mean and log error variance, each (b, c, x, y, z), float32.
         """
+        return self.with_log_odds(x, sigma, spacing_mm, cond)[0]
+
+    def with_log_odds(
+        self,
+        x: Float[Tensor, "b c x y z"],
+        sigma: Tensor,
+        spacing_mm: Float[Tensor, "b 3"] | None = None,
+        cond: dict[str, Tensor] | None = None,
+    ) -> tuple[Denoised, Tensor | None]:
+        """The same, and half the log odds that a voxel of a mask is inside, whose tanh is its mean (for training).
+
+        Returns:
+            The estimate; log odds (b, c, x, y, z), 0 in images, or None where there is no mask.
+        """
         sigma = _five_dimensions(sigma.float(), x)
         unobserved = unobserved_channels(sigma)
         sigma = sigma.clamp(self.sigma_min, self.sigma_max)
         c = coefficients(sigma, self.sigma_data)
-        x = (x - self.mean_data) * ~unobserved
-        F_x, raw_log_variance = self.network(c.c_in * x, c.c_noise, spacing_mm, cond)
-        mean = self.mean_data + c.c_skip * x + c.c_out * F_x.float()
-        return Denoised(mean, raw_log_variance.float() + 2 * c.c_out.log())
+        centred = (x - self.mean_data) * ~unobserved
+        F_x, raw_log_variance = self.network(c.c_in * centred, c.c_noise, spacing_mm, cond)
+        F_x = F_x.float()
+        mean = self.mean_data + c.c_skip * centred + c.c_out * F_x
+        log_variance = raw_log_variance.float() + 2 * c.c_out.log()
+        if not self._any_mask:
+            return Denoised(mean, log_variance), None
+        log_odds = x * ~unobserved / sigma**2 + F_x + torch.atanh(self.mean_data.clamp(-_RAREST, _RAREST))
+        mean = torch.where(self.masks, log_odds.tanh(), mean)
+        log_variance = torch.where(self.masks, _log_variance_of_mask(log_odds.detach()), log_variance)
+        return Denoised(mean, log_variance), torch.where(self.masks, log_odds, 0)
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any, **more: Any) -> None:
         """Of a checkpoint from before `mean_data` was kept: 0, unless nobody knows.
@@ -124,6 +164,12 @@ class Preconditioned(nn.Module):
                 )
             state_dict[key] = torch.zeros_like(self.mean_data)
         super()._load_from_state_dict(state_dict, prefix, *args, **more)
+
+
+def _log_variance_of_mask(log_odds: Tensor) -> Tensor:
+    """ln(1 - tanh^2), the variance of -1 or 1 at these (half) log odds, at least `_SUREST`."""
+    size = log_odds.abs()
+    return (2 * (math.log(2) - size - nnf.softplus(-2 * size))).clamp_min(_SUREST)
 
 
 def unobserved_channels(sigma: Tensor) -> Tensor:

@@ -6,12 +6,21 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from medidiff.prior.card import Card, DataSource, NormalisationRecipe, SpacingRange, TrainingRecord, Typical
+    from medidiff.prior.card import (
+        AdvisedGuidance,
+        Card,
+        DataSource,
+        NormalisationRecipe,
+        SpacingRange,
+        TrainingRecord,
+        Typical,
+    )
     from medidiff.prior.denoiser import Denoiser
     from medidiff.prior.files import PriorEntry, list_priors, read_entry, resolve_prior
     from medidiff.prior.model import Prior
 
 __all__ = [
+    "AdvisedGuidance",
     "Card",
     "DataSource",
     "Denoiser",
@@ -27,6 +36,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "AdvisedGuidance": "card",
     "Card": "card",
     "DataSource": "card",
     "NormalisationRecipe": "card",

@@ -74,6 +74,18 @@ class Typical(BaseModel):
     """Median of the difference in value that is 1 when normalised."""
 
 
+class AdvisedGuidance(BaseModel):
+    """Guidance that makes the prior do what it is asked, chosen by measurement on val patients."""
+
+    model_config = _FROZEN
+    weight: float = Field(ge=1)
+    """1 is none."""
+    low: float = Field(default=0.0, ge=0)
+    """Guided are levels above this, normalised units."""
+    high: float | None = Field(default=None, gt=0)
+    """Up to this; None: all higher ones."""
+
+
 class DataSource(BaseModel):
     """One set of scans a prior was trained on."""
 
@@ -141,6 +153,8 @@ class Card(BaseModel):
     """Voxels of a sample along x, y, z where the user does not say."""
     typical: Typical | None = None
     """What a sample's intensities become where it shall look like a scan; None: they stay normalised."""
+    guidance: AdvisedGuidance | None = None
+    """How samples are guided where a condition is asked for and the user does not say how; None: not."""
     sigma_min: float = Field(gt=0)
     """Smallest trained noise level, normalised units."""
     sigma_max: float = Field(gt=0)

@@ -11,7 +11,8 @@ from typing import Any
 from medidiff.errors import PriorError
 
 FORMAT = "medidiff-prior"
-FORMAT_VERSION = "1"
+FORMAT_VERSION = "2"
+"""2: masks are given by their log odds. What has no mask is read from version 1 too."""
 SUFFIX = ".safetensors"
 PACKAGED = Path(__file__).resolve().parents[1] / "weights"
 # A header names every tensor (about 100 bytes each) and holds the card (a few KiB): 16 MiB is far beyond any real one.
@@ -103,9 +104,11 @@ def read_entry(path: str | Path) -> PriorEntry:
         raise PriorError(
             f"{path}: a safetensors file, but not a medidiff prior. Give a file that `medidiff train` wrote."
         )
-    if metadata.get("format_version") != FORMAT_VERSION:
-        version = metadata.get("format_version")
-        raise PriorError(f"{path}: format version {version}, this medidiff reads {FORMAT_VERSION}. Update medidiff.")
+    written = metadata.get("format_version")
+    if written not in ("1", FORMAT_VERSION):
+        raise PriorError(
+            f"{path}: format version {written}, this medidiff reads 1 and {FORMAT_VERSION}. Update medidiff."
+        )
     try:
         card = json.loads(metadata["card"])
         tensors = {k: tuple(int(n) for n in v["shape"]) for k, v in header.items() if k != "__metadata__"}
@@ -113,8 +116,11 @@ def read_entry(path: str | Path) -> PriorEntry:
         base = {k: str(v) for k, v in json.loads(metadata["base"]).items()} if "base" in metadata else None
         if base is not None and not {"name", "version", "content_hash"} <= base.keys():
             raise KeyError("base")
+        old_masks = written == "1" and any(str(channel).startswith("mask") for channel in card.get("channels", ()))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise PriorError(f"{path}: the card is damaged ({error}). Download or train the prior again.") from error
+    if old_masks:
+        raise PriorError(f"{path}: its masks are of an older medidiff, which read them otherwise. Train it again.")
     size_bytes = path.stat().st_size
     stated = str(metadata.get("content_hash", ""))
     return PriorEntry(path, name, version, card, stated, size_bytes, tensors, base=base)

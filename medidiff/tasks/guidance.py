@@ -12,7 +12,7 @@ from torch import Tensor
 
 from medidiff.errors import PriorError, UsageError
 from medidiff.nets.embedding import UNKNOWN_CATEGORY, ConditionSlots
-from medidiff.prior import Prior
+from medidiff.prior import Card, Prior
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,24 @@ def parse_interval(text: str) -> tuple[float, float]:
     return low, high
 
 
+def advised(
+    card: Card, weight: float | None, interval: tuple[float, float] | None, asked: bool
+) -> tuple[float, tuple[float, float]]:
+    """Weight and interval as they were given, or else as the prior's card advises.
+
+    Args:
+        card: Of the prior.
+        weight: As given; None: the card's where something is asked for, else 1.
+        interval: As given; None: the card's if its weight is used, else all levels.
+        asked: Whether a condition is asked for.
+    """
+    advice = card.guidance if asked and weight is None else None
+    everywhere = (0.0, math.inf)
+    if advice is None:
+        return 1.0 if weight is None else weight, interval or everywhere
+    return advice.weight, interval or (advice.low, math.inf if advice.high is None else advice.high)
+
+
 def without_conditions(cond: Mapping[str, Tensor], slots: ConditionSlots) -> dict[str, Tensor]:
     """The null token of every condition; what else the network is told (position, images) stays."""
     null: dict[str, Tensor] = {}
@@ -119,4 +137,4 @@ def of_reference(cond: Mapping[str, Tensor], ours: ConditionSlots, theirs: Condi
     return {name: value for name, value in cond.items() if name not in lost}
 
 
-__all__ = ["Guidance", "of_reference", "parse_interval", "without_conditions"]
+__all__ = ["Guidance", "advised", "of_reference", "parse_interval", "without_conditions"]

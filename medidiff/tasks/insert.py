@@ -192,10 +192,9 @@ class _Work:
         """Sample number `index`."""
         # A plan was held against the trained ranges when it was made.
         cond = encode_conditions(self.session.card.conditions, values, extrapolate=True)
-        x, log_variance = self.session.sample(
-            self.y, self.levels, index, n_steps, None, {k: v.to(self.session.device) for k, v in cond.items()}, guidance
-        )
-        sampled = x[0].float().cpu().numpy()
+        cond = {name: value.to(self.session.device) for name, value in cond.items()}
+        x, log_variance = self.session.sample(self.y, self.levels, index, n_steps, None, cond, guidance)
+        sampled = self.session.read_masks(x, cond)[0].float().cpu().numpy()
         clean = self._whole(sampled[self.image], self.seen.y)
         std = self.seen.std_to_scan(clean, self._whole(np.exp(_of(log_variance, self.image) / 2), np.zeros_like(clean)))
         within = np.where(self.inside, std, 0).astype(np.float32) if self.paste else std

@@ -125,6 +125,7 @@ class SampleMaker:
             conditions = plan.draw(session.seed, index) if plan is not None else {}
         # What was asked for was held against the trained ranges when the plan was made.
         cond = encode_conditions(self.card.conditions, conditions, extrapolate=True)
+        cond = {name: value.to(session.device) for name, value in cond.items()}
         with torch.inference_mode():
             x, _ = session.sample(
                 torch.zeros(1, len(self.card.channels), *self._grid, device=session.device),
@@ -132,10 +133,11 @@ class SampleMaker:
                 index,
                 self.n_steps,
                 callback,
-                {name: value.to(session.device) for name, value in cond.items()},
+                cond,
                 self.guidance,
                 attempt,
             )
+            x = session.read_masks(x, cond)
         channels = x[(0, slice(None), *(slice(n) for n in self.shape))].float().cpu().numpy()
         return Sample(
             index=index,
@@ -167,7 +169,8 @@ class SampleMaker:
     def evaluations(self) -> int:
         """Network evaluations of one sample, at most."""
         guided = self.guidance is not None and self.guidance.active
-        return (self.n_steps + 2) * (2 if guided else 1)
+        reading = any(name.startswith("mask") for name in self.card.channels)
+        return (self.n_steps + 2) * (2 if guided else 1) + reading
 
 
 def label_map(channels: np.ndarray, names: Sequence[str]) -> np.ndarray | None:

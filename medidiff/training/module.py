@@ -10,7 +10,13 @@ import lightning
 import torch
 from torch import Tensor, nn
 
-from medidiff.diffusion.losses import class_balancing_error, denoising_error, expected_error, log_variance_loss
+from medidiff.diffusion.losses import (
+    class_balancing_error,
+    denoising_error,
+    expected_error,
+    log_variance_loss,
+    mask_error,
+)
 from medidiff.diffusion.maps import LevelRange, MapDistribution
 from medidiff.diffusion.preconditioning import Preconditioned
 from medidiff.nets.embedding import NOISE_CORRELATION, CategoricalSlot, ConditionSlots
@@ -95,6 +101,7 @@ class DenoiserTraining(lightning.LightningModule):
             config.noise.sigma_min,
             config.noise.sigma_max,
             None if mean_data is None else torch.tensor(mean_data),
+            [channel > 0 for channel in range(config.network.channels)],
         )
         if config.start_from is not None:
             start_from(self.denoiser, config.start_from, grow=config.method != "lora")
@@ -129,16 +136,20 @@ class DenoiserTraining(lightning.LightningModule):
         unknown = (drawn.keep[:, 1] < P_UNKNOWN_SPACING)[:, None]
         spacing = torch.where(unknown, float("nan"), batch["spacing_mm"])
         level = torch.where(drawn.level >= self.denoiser.sigma_max, torch.inf, total)  # nothing is observed there
-        denoised = self.denoiser(y, level, spacing, told)
+        denoised, log_odds = self.denoiser.with_log_odds(y, level, spacing, told)
         error = torch.cat(
             [
                 denoising_error(denoised.mean[i : i + 1], pair, target[i : i + 1], self.denoiser.sigma_data)
                 for i, pair in enumerate(pairs)
             ]
         )
+        masks = self.denoiser.masks
+        if log_odds is not None:
+            error = torch.where(masks, mask_error(log_odds, target), error)
         known = torch.ones_like(tau) if observed is None else observed
-        clean = (tau == 0).to(target) * known
+        clean = (tau == 0).to(target) * known * ~masks  # a mask's variance follows from its mean
         u = self.level_weight(total.float()) + self.colour_weight(correlation)[:, :, None, None, None]
+        u = torch.where(masks, 0, u)
         relative = torch.cat(
             [
                 expected_error(
@@ -147,6 +158,7 @@ class DenoiserTraining(lightning.LightningModule):
                 for i, pair in enumerate(pairs)
             ]
         )
+        relative = torch.where(masks, 1, relative)
         reweighted = (known * error * torch.exp(-u.detach()) / relative).mean()
         learn_u = ((error.detach() * torch.exp(-u) + u) * clean).mean()
         # times the share of clean patches: a sum over patches, so that micro-batches and processes add up to the whole

@@ -104,6 +104,21 @@ def test_masks_of_some_patients_only(make_store: Callable[..., Store]) -> None:
         assert (item["target"][1:] == 0).all() != known
 
 
+def test_patients_with_labels_are_drawn_as_often_as_is_said(make_store: Callable[..., Store]) -> None:
+    store = make_store(PATIENTS, shape=(16, 16, 16))
+    cases = store_cases(_source(store, label_patients=1, label_share=0.7), "train")
+    rng = np.random.default_rng(0)
+    drawn = [cases.draw(rng) for _ in range(600)]
+    with_labels = [case.patient for case in drawn if case.labelled]
+    assert {case.patient for case in drawn} == cases.patients
+    assert set(with_labels) == cases.labelled
+    assert len(with_labels) / 600 == pytest.approx(0.7, abs=0.06)
+    everyone = store_cases(_source(store, label_patients=99, label_share=0.7), "train")
+    assert {everyone.draw(rng).patient for _ in range(200)} == everyone.patients
+    with pytest.raises(ValueError, match="give label_patients too"):
+        _source(store, label_share=0.5)
+
+
 def _dataset(cases: Any) -> PatchDataset:
     return PatchDataset([(1.0, cases)], ("s",), (16, 16, 16), 4, augmentation=PLAIN, seed=0, masks=("mask", "mask:1"))
 

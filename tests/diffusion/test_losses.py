@@ -17,6 +17,7 @@ from medidiff.diffusion import (
     gaussian_power,
     log_variance_loss,
     loss_weight,
+    mask_error,
 )
 from medidiff.diffusion.colour import draw_power, frequencies, normalised
 
@@ -226,3 +227,23 @@ def test_the_clean_error_is_estimated_from_noisy_targets(tau: float, keep: float
     if tau == 0.3 and keep == 1.0:  # against the noisy target itself it would look far better than it is
         naive = ((keep * pair.y - clean - tau * own) ** 2).mean()
         assert exact - naive > 0.08
+
+
+def test_deviance_of_a_mask_is_least_at_its_share() -> None:
+    """Of voxels that are inside in a share p: least at half the log odds of p, where it is twice the entropy of p."""
+    p = 0.12
+    target = torch.where(torch.arange(1000) < 1000 * p, 1.0, -1.0).reshape(1, 1, 10, 10, 10)
+    known = math.log(p / (1 - p)) / 2
+    error = [float(mask_error(torch.full_like(target, known + d), target).mean()) for d in (-0.1, 0.0, 0.1)]
+    assert error[1] == pytest.approx(-2 * (p * math.log(p) + (1 - p) * math.log(1 - p)), abs=1e-5)
+    assert error[1] < min(error[0], error[2])
+
+
+def test_a_mask_that_is_sure_and_right_teaches_nothing() -> None:
+    target = torch.tensor([-1.0, 1.0]).reshape(1, 1, 2, 1, 1)
+    log_odds = (2.5e5 * target).requires_grad_()
+    error = mask_error(log_odds, target)
+    error.sum().backward()
+    assert bool((error == 0).all())
+    assert log_odds.grad is not None
+    assert bool((log_odds.grad == 0).all())

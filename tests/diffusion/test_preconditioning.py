@@ -23,6 +23,16 @@ class Fixed(nn.Module):
         return torch.full_like(x, 2.0), torch.full_like(x, 0.3)
 
 
+class Zero(nn.Module):
+    """A network that says nothing."""
+
+    def forward(
+        self, x: Tensor, c_noise: Tensor, spacing_mm: Tensor | None, cond: dict[str, Tensor] | None
+    ) -> tuple[Tensor, Tensor]:
+        """0 and 0."""
+        return torch.zeros_like(x), torch.zeros_like(x)
+
+
 def test_input_and_target_have_unit_variance() -> None:
     c = coefficients(LEVELS, DATA)
     # x = x0 + sigma n: Var(c_in x) = c_in^2 (s^2 + sigma^2).
@@ -154,3 +164,34 @@ def test_a_checkpoint_keeps_the_mean() -> None:
     assert same.mean_data.flatten().tolist() == [0, 0]
     with pytest.raises(ConfigError, match="does not say which mean"):
         made(-0.9).load_state_dict(dict(state))
+
+
+@pytest.mark.parametrize("level", [0.02, 0.3, 1.0, 9.0])
+def test_a_mask_without_context_has_its_bayesian_posterior(level: float) -> None:
+    """Independent voxels of -1 and 1: what the network adds is 0, and D is the posterior mean by Bayes' rule."""
+    inside = torch.tensor([0.03, 0.6])
+    mean = torch.tensor([0.0, *(2 * inside - 1)])
+    masks = Preconditioned(Zero(), torch.tensor([0.5, 0.3, 0.9]), 0.01, 10.0, mean, [False, True, True])
+    x = level * torch.linspace(-3, 3, 3 * 64).reshape(1, 3, 4, 4, 4) + 0.5
+    out = masks(x, torch.tensor(level))
+    noise = torch.distributions.Normal(0, level)
+    x, prior = x[:, 1:].double(), inside.double().reshape(1, 2, 1, 1, 1)
+    one, none = prior * noise.log_prob(x - 1).exp(), (1 - prior) * noise.log_prob(x + 1).exp()
+    p = one / (one + none)
+    torch.testing.assert_close(out.mean[:, 1:].double(), 2 * p - 1, atol=1e-5, rtol=1e-5)
+    likely = (p > 1e-3) & (p < 1 - 1e-3)
+    torch.testing.assert_close(
+        out.log_variance[:, 1:].double()[likely], (4 * p * (1 - p)).log()[likely], atol=1e-3, rtol=1e-3
+    )
+    image = Preconditioned(Zero(), torch.tensor([0.5]), 0.01, 10.0)
+    assert image.with_log_odds(torch.ones(1, 1, 4, 4, 4), torch.tensor(level))[1] is None
+
+
+def test_of_a_mask_that_is_not_observed_only_the_mean_is_known() -> None:
+    masks = Preconditioned(Zero(), torch.tensor([0.5, 0.3]), 0.01, 10.0, torch.tensor([0.0, -0.9]), [False, True])
+    x = torch.full((1, 2, 2, 2, 2), 4.0)
+    out = masks(x, torch.tensor([0.3, math.inf]).reshape(1, 2, 1, 1, 1))
+    torch.testing.assert_close(out.mean[:, 1], torch.full((1, 2, 2, 2), -0.9))
+    well = masks(x, torch.tensor([0.3, 0.01]).reshape(1, 2, 1, 1, 1))
+    assert bool((well.mean[:, 1] == 1).all())
+    assert bool(torch.isfinite(well.log_variance).all())

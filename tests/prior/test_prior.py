@@ -110,6 +110,20 @@ def test_unknown_versions_and_foreign_files_are_refused(saved: Path) -> None:
         Prior.load(saved)
 
 
+def test_masks_of_version_1_are_refused_and_images_are_not(tmp_path: Path, tiny_prior: Prior) -> None:
+    """Their masks were given otherwise, and the weights do not tell."""
+    path = tmp_path / "tiny.safetensors"
+    tiny_prior.save(path)
+    rewrite(path, format_version="1")
+    assert Prior.load(path).content_hash == tiny_prior.save(tmp_path / "same.safetensors").content_hash
+    masks = Prior(tiny_prior.card.model_copy(update={"channels": ("mask",)}), tiny_prior.weights)
+    masks.save(path)
+    Prior.load(path)
+    rewrite(path, format_version="1")
+    with pytest.raises(PriorError, match="masks are of an older medidiff"):
+        Prior.load(path)
+
+
 def test_a_file_from_before_a_card_had_a_field_still_loads(saved: Path, tiny_prior: Prior) -> None:
     """Its hash is over the card as it was written then, not over today's with the defaults filled in."""
     before = tiny_prior.card.model_dump(mode="json")

@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from medidiff.prior import AdvisedGuidance, Prior
+from medidiff.synthesis.dataset import read_settings
+
 from .conftest import Run, differing, files_of
 
 FAST = ("--steps", 3, "--precision", "float32", "--check", "none")
@@ -20,7 +23,7 @@ def test_a_set_and_what_is_told(run: Run, tmp_path: Path) -> None:
     assert plan.code == 0, plan.err
     told = json.loads(plan.out)
     assert told["status"] == "checked"
-    assert told["evaluations_a_scan"] == 5
+    assert told["evaluations_a_scan"] == 6
     assert told["seconds"] >= 0
     assert not (tmp_path / "set").exists()
     done = run(*asked, *FAST)
@@ -45,6 +48,23 @@ def test_what_changes_nothing_or_leaves_one_alone_is_told(run: Run) -> None:
         warnings = json.loads(run(*asked, *options).out)["warnings"]
         assert any(said in text for text in warnings)
     assert not json.loads(run(*asked, "--cond", "sex=F", "--guidance", 2).out)["warnings"]
+
+
+def test_guidance_is_the_priors_unless_it_is_said(run: Run, mask_prior: Prior, tmp_path: Path) -> None:
+    card = mask_prior.card.model_copy(update={"guidance": AdvisedGuidance(weight=2, low=0.3)})
+    Prior(card, mask_prior.weights).save(tmp_path / "advised.safetensors")
+    for options, weight, interval in (
+        (("--cond", "sex=F"), 2, [0.3, None]),
+        (("--cond", "sex=F", "--guidance", 3), 3, [0.0, None]),
+        (("--cond", "sex=F", "--guidance", 1), None, None),
+        ((), None, None),
+    ):
+        done = run("synth", "-p", "advised.safetensors", "-n", 1, "-o", "set", "--overwrite", *options, *FAST)
+        assert done.code == 0, done.err
+        told = read_settings(tmp_path / "set")
+        assert told is not None
+        assert told["guidance"] == (None if weight is None else {"weight": weight, "interval": interval})
+    assert run("verify", "set", "-p", "advised.safetensors").code == 0
 
 
 def test_what_cannot_be_kept_ends_with_4(run: Run) -> None:

@@ -12,9 +12,9 @@ from medidiff import denoise, inpaint
 from medidiff.cohort.body import body_frame
 from medidiff.errors import PriorError, UsageError
 from medidiff.nets.embedding import POSITION
-from medidiff.prior import Prior
+from medidiff.prior import AdvisedGuidance, Prior
 from medidiff.tasks.conditions import encode_conditions
-from medidiff.tasks.guidance import Guidance, parse_interval, without_conditions
+from medidiff.tasks.guidance import Guidance, advised, parse_interval, without_conditions
 from medidiff.tasks.session import Session
 from medidiff.volume import Volume
 
@@ -164,3 +164,35 @@ def test_a_prior_that_takes_it_is_told_the_place_in_the_body(placed_prior: Prior
     untold = session(tiny_prior)
     untold.know_body_of(affine, y)
     assert untold.position is None
+
+
+def test_the_card_advises_where_something_is_asked_and_nobody_says_how(joint_prior: Prior) -> None:
+    everywhere = (0.0, math.inf)
+    plain = joint_prior.card
+    assert advised(plain, None, None, asked=True) == (1, everywhere)
+    card = plain.model_copy(update={"guidance": AdvisedGuidance(weight=2.5, low=0.5)})
+    assert advised(card, None, None, asked=True) == (2.5, (0.5, math.inf))
+    assert advised(card, None, (1, 3), asked=True) == (2.5, (1, 3))
+    assert advised(card, None, None, asked=False) == (1, everywhere)
+    assert advised(card, 1.0, None, asked=True) == (1, everywhere)
+    assert advised(card, 2.0, None, asked=True) == (2, everywhere)
+    capped = plain.model_copy(update={"guidance": AdvisedGuidance(weight=2, high=9)})
+    assert advised(capped, None, None, asked=True) == (2, (0, 9))
+
+
+def test_masks_are_read_off_the_image_alone(joint_prior: Prior, noisy: Tensor) -> None:
+    """Whatever stood in them; the image stays; a prior without masks costs nothing."""
+    at_work = session(joint_prior)
+    other = noisy.clone()
+    other[:, 1] = 7
+    read = at_work.read_masks(noisy, COND)
+    assert torch.equal(read[:, 0], noisy[:, 0])
+    assert torch.equal(read, at_work.read_masks(other, COND))
+    assert bool((read[:, 1].abs() <= 1).all())
+    assert not torch.equal(read, at_work.read_masks(noisy, {**COND, "volume_ml": torch.tensor([3.5])}))
+    level = torch.tensor([0.01, math.inf]).reshape(1, 2, 1, 1, 1).clamp_min(joint_prior.card.sigma_min)
+    torch.testing.assert_close(read[:, 1], at_work.evaluate(noisy, level, COND).mean[:, 1])
+    images = Prior(joint_prior.card.model_copy(update={"channels": ("image", "image")}), joint_prior.weights)
+    alone = session(images)
+    assert alone.read_masks(noisy) is noisy
+    assert alone.nfe == 0
