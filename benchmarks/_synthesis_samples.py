@@ -14,7 +14,6 @@ from benchmarks._synthesis_settings import Settings, key
 from medidiff.prior import Prior
 
 _CHUNK = 25
-_ATTEMPTS = 5  # of `medidiff synth`
 VOLUME = "volume_ml"
 
 
@@ -59,6 +58,7 @@ def our_pairs(
         pairs = read_made(settings.samples)
         return Made(pairs.take(slice(0, count)), float("nan"), float("nan"))
     from medidiff.synthesis.checks import default_checks, measure, problems
+    from medidiff.synthesis.request import SetRequest
     from medidiff.tasks.guidance import Guidance, advised
     from medidiff.tasks.sample_maker import SampleMaker
 
@@ -69,7 +69,7 @@ def our_pairs(
     folder = settings.folder("samples", key(loaded.content_hash, steps, seed, volumes, *other))
     guidance = Guidance(*advised(loaded.card, None, None, asked=guided and VOLUME in slots))
     maker = SampleMaker(loaded, seed=seed, n_steps=steps, guidance=guidance, device="cpu", threads=1)
-    checks, attempts = default_checks(loaded.card), _ATTEMPTS if checked else 1
+    checks, attempts = default_checks(loaded.card), SetRequest.max_attempts if checked else 1
 
     def draw(index: int) -> dict[str, np.ndarray]:
         before, asked = time.process_time(), _volume(volumes, slots.get(VOLUME), seed, index)

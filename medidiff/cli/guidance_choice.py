@@ -56,9 +56,7 @@ class GuidanceChoice:
 
     def settings(self) -> dict[str, Any]:
         """What of it decides the samples; empty where it is none."""
-        if self.weight in (None, 1) and self._prior is None and not self.interval:
-            return {} if self.weight is None else {"guidance": self.weight}
-        told: dict[str, Any] = {"guidance": self.weight}
+        told: dict[str, Any] = {} if self.weight is None else {"guidance": self.weight}
         if self.interval:
             told["guidance_interval"] = self.interval
         if self._prior is not None:

@@ -204,6 +204,11 @@ class Card(BaseModel):
         return self
 
     @property
+    def masks(self) -> list[int]:
+        """Numbers of the channels that are masks."""
+        return [i for i, name in enumerate(self.channels) if name.startswith("mask")]
+
+    @property
     def conditions(self) -> ConditionSlots:
         """What the prior can be conditioned on."""
         return self.network.slots

@@ -112,7 +112,7 @@ class Prior:
         network.load_state_dict({name: t.float() for name, t in self.weights.items()})
         card = self.card
         mean = torch.tensor(card.mean_data)
-        masks = [name.startswith("mask") for name in card.channels]
+        masks = [channel in card.masks for channel in range(len(card.channels))]
         built = Preconditioned(network, torch.tensor(card.sigma_data), card.sigma_min, card.sigma_max, mean, masks)
         return built.eval().requires_grad_(False)
 

@@ -169,8 +169,7 @@ class SampleMaker:
     def evaluations(self) -> int:
         """Network evaluations of one sample, at most."""
         guided = self.guidance is not None and self.guidance.active
-        reading = any(name.startswith("mask") for name in self.card.channels)
-        return (self.n_steps + 2) * (2 if guided else 1) + reading
+        return (self.n_steps + 2) * (2 if guided else 1) + bool(self.card.masks)
 
 
 def label_map(channels: np.ndarray, names: Sequence[str]) -> np.ndarray | None:

@@ -255,7 +255,7 @@ class Session:
         Returns:
             The same where the prior has no mask; else `x` with its masks' means, at the cost of an evaluation.
         """
-        masks = [i for i, name in enumerate(self.card.channels) if name.startswith("mask")]
+        masks = self.card.masks
         if not masks or len(masks) == x.shape[1]:
             return x
         level = x.new_full((1, x.shape[1], 1, 1, 1), max(self.card.sigma_min, LAST_LEVEL))
