@@ -47,11 +47,9 @@ def channels_of(pairs: Pairs) -> Tensor:
 
 
 def batch_of(data: Tensor, size: int, seed: int, number: int) -> Tensor:
-    """Scans of one step, each mirrored left to right in half of the cases, as ours are."""
+    """Scans of one step, drawn at random and none mirrored, as for ours: the crops all lie one way."""
     rng = np.random.default_rng([seed, number])
-    batch = data[torch.from_numpy(rng.integers(0, len(data), size))]
-    mirrored = torch.from_numpy(rng.random(size) < 0.5)[:, None, None, None, None]
-    return torch.where(mirrored, batch.flip(2), batch)
+    return data[torch.from_numpy(rng.integers(0, len(data), size))]
 
 
 def weights_of(module: torch.nn.Module) -> str:

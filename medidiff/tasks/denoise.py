@@ -67,7 +67,7 @@ def denoise(
         missing: Slices along z (the third axis), counted from 0, that hold no measurement. Whatever they hold, NaN
             included, is ignored, and what the prior puts there is said to be generated (see `gaps.fill_gaps`). The
             measured slices come out as if they were the whole scan.
-        samples: Posterior samples to draw as well; each costs `n_steps` + 2 evaluations.
+        samples: Posterior samples to draw as well; each costs `n_steps` + 1 evaluations.
         strength: From 0, the posterior mean, to 1, a posterior sample: how much of the texture that nobody can know is
             put back. The squared error grows by the factor 1 + strength^2.
         shifts: Evaluations to average, each with the scan shifted and flipped differently: 1 is fastest, 8 best.

@@ -194,7 +194,7 @@ class _Work:
         cond = encode_conditions(self.session.card.conditions, values, extrapolate=True)
         cond = {name: value.to(self.session.device) for name, value in cond.items()}
         x, log_variance = self.session.sample(self.y, self.levels, index, n_steps, None, cond, guidance)
-        sampled = self.session.read_masks(x, cond)[0].float().cpu().numpy()
+        sampled = x[0].float().cpu().numpy()
         clean = self._whole(sampled[self.image], self.seen.y)
         std = self.seen.std_to_scan(clean, self._whole(np.exp(_of(log_variance, self.image) / 2), np.zeros_like(clean)))
         within = np.where(self.inside, std, 0).astype(np.float32) if self.paste else std

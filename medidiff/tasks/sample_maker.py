@@ -137,7 +137,6 @@ class SampleMaker:
                 self.guidance,
                 attempt,
             )
-            x = session.read_masks(x, cond)
         channels = x[(0, slice(None), *(slice(n) for n in self.shape))].float().cpu().numpy()
         return Sample(
             index=index,
@@ -169,7 +168,7 @@ class SampleMaker:
     def evaluations(self) -> int:
         """Network evaluations of one sample, at most."""
         guided = self.guidance is not None and self.guidance.active
-        return (self.n_steps + 2) * (2 if guided else 1) + bool(self.card.masks)
+        return (self.n_steps + 1) * (2 if guided else 1) - guided
 
 
 def label_map(channels: np.ndarray, names: Sequence[str]) -> np.ndarray | None:

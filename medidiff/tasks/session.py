@@ -228,6 +228,9 @@ class Session:
                 first.append(out.log_variance)
             return out.mean
 
+        def last(x: Tensor, sigma: Tensor) -> Tensor:
+            return self.evaluate(x, self._masks_unobserved(x, sigma), cond).mean
+
         samples = sample_posterior(
             denoise_map,
             y,
@@ -238,31 +241,23 @@ class Session:
             generators=[sample_generator(self.seed, index, attempt)],
             callback=callback,
             colour=self._colour(),
+            last=last,
         )
         return samples.x, first[0]
 
-    def read_masks(self, x: Tensor, cond: dict[str, Tensor] | None = None) -> Tensor:
-        """A sample with its masks as one evaluation reads them off its image, under the same conditions.
+    def _masks_unobserved(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """The level of a sample's last evaluation: nothing is known of its masks, which are read off its image.
 
         Drawn beside the image every voxel of a mask ends where its own noise has pushed it, and borders are rough: 58
         pieces a label map of hippocampi and a Dice of 0.83 with what a net trained on real scans finds in the image.
         Read: 1.2 pieces and 0.90, as in real scans (1.1, 0.91).
-
-        Args:
-            x: Sample (1, c, x, y, z) of the prior's channels.
-            cond: Conditions, encoded.
-
-        Returns:
-            The same where the prior has no mask; else `x` with its masks' means, at the cost of an evaluation.
         """
         masks = self.card.masks
-        if not masks or len(masks) == x.shape[1]:
-            return x
-        level = x.new_full((1, x.shape[1], 1, 1, 1), max(self.card.sigma_min, LAST_LEVEL))
+        if not masks or x.shape[1] != len(self.card.channels) or len(masks) == x.shape[1]:
+            return sigma
+        level = sigma.expand(x.shape).clone()
         level[:, masks] = torch.inf
-        read = x.clone()
-        read[:, masks] = self.evaluate(x, level, cond).mean[:, masks].to(x)
-        return read
+        return level
 
     def _colour(self) -> NoiseShape | None:
         known = any(self.correlation) and self.card.network.noise_correlation

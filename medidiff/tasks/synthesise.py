@@ -43,7 +43,7 @@ def synthesise(
         count: Number of samples.
         seed: Sample i depends on the seed and on `first` + i only.
         conditions: What the sample shall show, by name, such as {"kind": "hippocampus_t1"}; the card lists them.
-        n_steps: Steps of the sampler; each sample costs two evaluations more than that.
+        n_steps: Steps of the sampler; each sample costs one evaluation more than that.
         guidance: How strongly the conditions are followed.
         first: Number of the first sample, to go on where an earlier run stopped.
         callback: Called as callback(i, t, denoised) at every step of the first sample.

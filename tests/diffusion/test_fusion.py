@@ -93,7 +93,7 @@ def test_start_has_the_covariance_of_the_ode(
     C = posterior.covariance
     t_0 = starting_level(m, 5 * float(torch.linalg.eigvalsh(gaussian.covariance)[-1].sqrt()))
     z = torch.cat([torch.zeros(1, n), torch.eye(n)]).double().reshape(-1, *shape)
-    x = posterior_start(gaussian, observed.expand_as(z), m, t_0, z, torch.zeros_like(z))
+    x = posterior_start(gaussian, observed.expand_as(z), m, t_0, z, torch.zeros_like(z)).x
     torch.testing.assert_close(x[0], posterior.mu, rtol=0, atol=1e-12)
     A = (x[1:] - x[0]).reshape(n, n)
     # (1 + g/2)^2 (t_0^2 = 1) against 1 / (1 - g), g = C / (C + t_0^2): they differ by 3/4 g^2 + O(g^3), g <= 1/26.

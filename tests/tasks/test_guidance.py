@@ -15,7 +15,7 @@ from medidiff.nets.embedding import POSITION
 from medidiff.prior import AdvisedGuidance, Prior
 from medidiff.tasks.conditions import encode_conditions
 from medidiff.tasks.guidance import Guidance, advised, parse_interval, without_conditions
-from medidiff.tasks.session import Session
+from medidiff.tasks.session import LAST_LEVEL, Session
 from medidiff.volume import Volume
 
 from .random_priors import SLOTS, random_prior
@@ -53,7 +53,7 @@ def test_weight_one_is_the_prior_and_costs_nothing(joint_prior: Prior, noisy: Te
     expected, _ = plain.sample(noisy, unobserved, 0, 3, cond=COND)
     out, _ = guided.sample(noisy, unobserved, 0, 3, cond=COND, guidance=Guidance(1.0))
     assert torch.equal(out, expected)
-    assert plain.nfe == guided.nfe == 5
+    assert plain.nfe == guided.nfe == 4
 
 
 def test_a_guiding_prior_is_counted_and_guides(tiny_prior: Prior, joint_prior: Prior, noisy: Tensor) -> None:
@@ -180,19 +180,31 @@ def test_the_card_advises_where_something_is_asked_and_nobody_says_how(joint_pri
     assert advised(capped, None, None, asked=True) == (2, (0, 9))
 
 
-def test_masks_are_read_off_the_image_alone(joint_prior: Prior, noisy: Tensor) -> None:
-    """Whatever stood in them; the image stays; a prior without masks costs nothing."""
-    at_work = session(joint_prior)
-    other = noisy.clone()
-    other[:, 1] = 7
-    read = at_work.read_masks(noisy, COND)
-    assert torch.equal(read[:, 0], noisy[:, 0])
-    assert torch.equal(read, at_work.read_masks(other, COND))
-    assert bool((read[:, 1].abs() <= 1).all())
-    assert not torch.equal(read, at_work.read_masks(noisy, {**COND, "volume_ml": torch.tensor([3.5])}))
-    level = torch.tensor([0.01, math.inf]).reshape(1, 2, 1, 1, 1).clamp_min(joint_prior.card.sigma_min)
-    torch.testing.assert_close(read[:, 1], at_work.evaluate(noisy, level, COND).mean[:, 1])
+def test_masks_are_read_off_the_image_alone(joint_prior: Prior, noisy: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last evaluation is told nothing of the masks; it is not guided; a prior without masks is asked as ever."""
+    at_work, asked = session(joint_prior), []
+
+    def last_of(run: Session, guidance: Guidance | None = None) -> tuple[Tensor, Tensor]:
+        evaluate = run.evaluate
+
+        def seen(x: Tensor, sigma: Tensor, *rest: Any) -> Any:
+            asked.append((x, sigma))
+            return evaluate(x, sigma, *rest)
+
+        monkeypatch.setattr(run, "evaluate", seen)
+        out, _ = run.sample(noisy, torch.tensor(torch.inf), 0, 3, None, COND, guidance)
+        monkeypatch.undo()
+        return out, asked[-1][1]
+
+    out, level = last_of(at_work, Guidance(2.0))
+    assert at_work.nfe == 2 * 3 + 1
+    smallest = max(joint_prior.card.sigma_min, LAST_LEVEL)
+    assert float(level[:, 0].min()) == float(level[:, 0].max()) == pytest.approx(smallest)
+    assert bool(torch.isinf(level[:, 1]).all())
+    other = asked[-1][0].clone()
+    other[:, 1] = 7  # whatever stood in them
+    assert torch.equal(out, at_work.evaluate(other, level, COND).mean)
+    assert bool((out[:, 1].abs() <= 1).all())
     images = Prior(joint_prior.card.model_copy(update={"channels": ("image", "image")}), joint_prior.weights)
-    alone = session(images)
-    assert alone.read_masks(noisy) is noisy
-    assert alone.nfe == 0
+    _, level = last_of(session(images))
+    assert level.ndim == 0

@@ -38,7 +38,7 @@ def test_observed_voxels_stay(tiny_prior: Prior, scan: Volume, mask: Volume) -> 
     assert np.isfinite(result.output.data).all()
     assert result.noise_map is not None
     assert np.array_equal(np.isinf(result.noise_map.data), hole)
-    assert result.nfe == 4 + 2
+    assert result.nfe == 4 + 1
     assert result.samples == []
 
 

@@ -46,7 +46,7 @@ def test_a_sample_does_not_depend_on_what_was_made_before(prior: Prior) -> None:
     assert not np.array_equal(first[0].image, again.image)
     assert again.image.shape == (16, 16, 16)
     assert again.image.dtype == np.float32
-    assert again.nfe == maker.evaluations == 6  # 3 steps, two that find the start, one that reads the masks
+    assert again.nfe == maker.evaluations == 4  # 3 steps, and one that finds the start
     assert 1 <= float(again.conditions["volume_ml"] or 0) <= 2
     assert again.conditions["sex"] == "F"
 

@@ -92,7 +92,7 @@ def test_the_result_says_what_is_generated(result: Result, scan: Volume) -> None
     assert "4 of 24 slices are generated, not measured: 3, 8, 9, 20 (counted from 0)." in result.warnings
     assert any("the samples differ less" in w for w in result.warnings)
     looked = math.ceil(result.figures["noise_refining_evaluations"])
-    assert result.nfe == looked + 2 + len(ANNEALED_LEVELS) + (3 + 2)
+    assert result.nfe == looked + 2 + len(ANNEALED_LEVELS) + (3 + 1)
     assert result.provenance["settings"]["missing"] == list(MISSING)
     for volume in (result.output, result.uncertainty, result.samples[0]):
         assert volume.shape == scan.shape

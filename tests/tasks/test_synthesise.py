@@ -19,7 +19,7 @@ def test_samples_depend_on_seed_and_number_only(tiny_prior: Prior) -> None:
     assert not np.array_equal(both.samples[0].data, both.samples[1].data)
     assert both.output is both.samples[0]
     assert both.output.spacing_mm == (2.0, 2.0, 3.0)
-    assert both.nfe == 2 * (4 + 2)
+    assert both.nfe == 2 * (4 + 1)
     other = synthesise(tiny_prior, (16, 12, 9), spacing_mm=(2.0, 2.0, 3.0), count=1, seed=6, **CPU)
     assert not np.array_equal(other.output.data, both.output.data)
 
