@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from medidiff.cohort.bend import bend
 from medidiff.cohort.body import averaged, cut, flipped, turned
 from medidiff.cohort.cases import AnyCase, Box
 from medidiff.cohort.sources import block_mean
@@ -33,6 +34,9 @@ class Augmentation(BaseModel):
     """Intensities are shifted by up to this much, normalised units."""
     coarser: float = Field(default=0.25, ge=0, le=1)
     """Share of patches averaged over 2 voxels along one, two or three axes: coarser or thicker voxels."""
+    bend: float = Field(default=0, ge=0, le=1)
+    """Share of the patches with masks that are bent with them (`cohort.bend`): they teach the masks alone, and are
+    told no conditions. For few labelled scans."""
 
 
 class Patch(NamedTuple):
@@ -46,6 +50,7 @@ class Patch(NamedTuple):
             mirrored at the scan's end has the coordinates that lie there, not those of what is mirrored.
         masks: float32 (m, x, y, z), -1 outside and 1 inside, on the patch's grid; None where the case has none.
         inside: Boolean (x, y, z), false where the scan had ended and was mirrored (a mask is -1 there).
+        bent: Whether it was bent, so that its image is not a scan's.
     """
 
     data: np.ndarray
@@ -54,6 +59,7 @@ class Patch(NamedTuple):
     position: np.ndarray | None
     masks: np.ndarray | None = None
     inside: np.ndarray | None = None
+    bent: bool = False
 
 
 PLAIN = Augmentation(contrast=0, invert=0, scale=1, offset=0, coarser=0, flip=False, axes=False)
@@ -113,7 +119,10 @@ def random_patch(
     data, tau = _vary_intensity(data, tau, how, rng)
     masks = np.stack(labels) if labels else None
     image = np.ascontiguousarray(data, dtype=np.float32)
-    return Patch(image, (spacing[0], spacing[1], spacing[2]), tau, place, masks, inside)
+    bent = how.bend > 0 and masks is not None and inside is not None and bool(rng.random() < how.bend)
+    if bent and masks is not None and inside is not None:
+        image, masks, inside = bend(image, masks, inside, rng)
+    return Patch(image, (spacing[0], spacing[1], spacing[2]), tau, place, masks, inside, bent)
 
 
 def _starts(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -62,7 +62,8 @@ class PatchDataset(Dataset[dict[str, Any]]):
         Returns:
             target (c, x, y, z), its tau (c, 1, 1, 1), spacing_mm (3,) with nan for unknown, kind (index), number, and
             where the run has them cond {name: index or value} and position (3, 4), nan for unknown. With masks the
-            channels are the image and the masks, and observed (c, x, y, z) says where the target is known.
+            channels are the image and the masks, and observed (c, x, y, z) says where the target is known. Where
+            patches are bent taught (c, 1, 1, 1) says which channels teach.
         """
         rng = np.random.default_rng([self.seed, number])
         case = draw(self.sources[int(rng.choice(len(self.sources), p=self.shares))][1], rng)
@@ -73,7 +74,9 @@ class PatchDataset(Dataset[dict[str, Any]]):
             "kind": torch.tensor(self.kinds.index(case.kind) + 1),
             "number": torch.tensor(number),
         }
-        told = condition_values(self.conditions, case)
+        if self.masks and self.augmentation.bend > 0:
+            item["taught"] = torch.tensor([float(not patch.bent), *[1.0] * len(self.masks)]).reshape(-1, 1, 1, 1)
+        told = condition_values(self.conditions, {} if patch.bent else case.conditions)
         return item | ({"cond": told} if told else {}) | ({"position": _position(patch)} if self.position else {})
 
 
@@ -92,14 +95,14 @@ def _channels(patch: Patch, masks: int) -> dict[str, torch.Tensor]:
     }
 
 
-def condition_values(slots: ConditionSlots, case: AnyCase) -> dict[str, torch.Tensor]:
-    """What is known of a case: an index (0: missing, or a value that was not trained) or a value (nan: missing)."""
+def condition_values(slots: ConditionSlots, known: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """What is known of a scan: an index (0: missing, or a value that was not trained) or a value (nan: missing)."""
     told: dict[str, torch.Tensor] = {}
     for name, slot in slots.categorical.items():
-        value = case.conditions.get(name)
+        value = known.get(name)
         told[name] = torch.tensor(slot.values.index(value) + 1 if value in slot.values else UNKNOWN_CATEGORY)
     for name in slots.continuous:
-        value = case.conditions.get(name)
+        value = known.get(name)
         told[name] = torch.tensor(float("nan") if value is None else float(value), dtype=torch.float32)
     return told
 

@@ -122,8 +122,8 @@ def posterior_start(
         fuse: As for `posterior_denoiser`.
 
     Returns:
-        The state, and D at that level: of the state before the half move, which changes it by (C / t_0^2)^2 / 2 of t_0 z
-        only (0.1% at five times the prior's spread), so that the first step needs no evaluation.
+        The state, and D at that level: of the state before the half move, which changes it by (C / t_0^2)^2 / 2 of
+        t_0 z only (0.1% at five times the prior's spread), so that the first step needs no evaluation.
     """
     mean = denoise_map(fill_unobserved(y, noise_map, t_0 * fill), noise_map)
     x = mean + t_0 * z

@@ -56,7 +56,13 @@ class Drawn:
 
 
 def draw_batch(
-    maps: MapDistribution, target: Tensor, numbers: list[int], seed: int, step: int, observed: Tensor | None = None
+    maps: MapDistribution,
+    target: Tensor,
+    numbers: list[int],
+    seed: int,
+    step: int,
+    observed: Tensor | None = None,
+    taught: Tensor | None = None,
 ) -> Drawn:
     """Draw what is random about the patches `numbers` of optimiser step `step`.
 
@@ -67,6 +73,8 @@ def draw_batch(
         seed: The run's seed.
         step: The optimiser step they belong to.
         observed: 1 where the target is known, else 0, (b, c, x, y, z); None: everywhere.
+        taught: 0 for channels that teach nothing, else 1, (b, c, 1, 1, 1); None: all teach. Where the image does not,
+            the masks are to be read off it: of them nothing is observed.
     """
     constant = bool(torch.rand((), generator=_generator(seed, step, _STEP)) < maps.p_constant)
     generators = [_generator(seed, number, _PATCH) for number in numbers]
@@ -74,6 +82,9 @@ def draw_batch(
     level = torch.stack([maps.draw_patch(shape, constant, g) for g in generators]).to(target)
     if observed is not None:  # a channel of which nothing is known, as the sampler has it
         level = torch.where(observed.flatten(2).any(dim=2)[:, :, None, None, None], level, maps.sigma_max)
+    if taught is not None:
+        mask = torch.arange(target.shape[1], device=target.device).reshape(1, -1, 1, 1, 1) > 0
+        level = torch.where(mask & (taught[:, :1] == 0), maps.sigma_max, level)
     noise = torch.stack([torch.randn(shape, generator=g) for g in generators])
     keep = torch.stack([torch.rand(3, generator=g) for g in generators])
     return Drawn(level, noise.to(target), keep.to(target.device), generators)

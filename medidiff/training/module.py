@@ -126,8 +126,9 @@ class DenoiserTraining(lightning.LightningModule):
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """Loss of one micro-batch; what is random depends on the seed, the step and the patches' numbers alone."""
         target, tau, observed = batch["target"], batch["tau"], batch.get("observed")
+        taught = batch.get("taught")
         numbers = self._numbers(batch, batch_idx)
-        drawn = draw_batch(self.maps, target, numbers, self.config.seed, self.global_step, observed)
+        drawn = draw_batch(self.maps, target, numbers, self.config.seed, self.global_step, observed, taught)
         pairs, correlation = corrupt_patches(target, tau, drawn, self.config.noise.p_coloured)
         y, total = torch.cat([p.y for p in pairs]), torch.cat([p.level for p in pairs])
         told = told_conditions(batch, drawn, self.config.data.condition_dropout)
@@ -146,7 +147,7 @@ class DenoiserTraining(lightning.LightningModule):
         masks = self.denoiser.masks
         if log_odds is not None:
             error = torch.where(masks, mask_error(log_odds, target), error)
-        known = torch.ones_like(tau) if observed is None else observed
+        known = torch.ones_like(tau) if observed is None else observed * (1 if taught is None else taught)
         clean = (tau == 0).to(target) * known * ~masks  # a mask's variance follows from its mean
         u = self.level_weight(total.float()) + self.colour_weight(correlation)[:, :, None, None, None]
         u = torch.where(masks, 0, u)

@@ -32,7 +32,7 @@ def test_a_column_of_the_table_becomes_a_condition(tmp_path: Path, run: Run) -> 
     assert slots.categorical["kernel"].values == ("bone", "soft")
     assert (slots.categorical["kernel"].counts, slots.categorical["kernel"].missing) == ((1, 2), 1)
     assert (slots.continuous["field_t"].low, slots.continuous["field_t"].high) == (1.5, 3.0)
-    told = {cast(StoreCase, case).row.source: condition_values(slots, case) for case in cases}
+    told = {cast(StoreCase, case).row.source: condition_values(slots, case.conditions) for case in cases}
     asked = parse_requests(slots, ["kernel=bone", "site=leeds", "field_t=3"]).draw(0, 0)
     for name, value in encode_conditions(slots, asked).items():
         assert float(value) == float(told["c1.nii.gz"][name]), name

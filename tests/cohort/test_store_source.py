@@ -155,11 +155,11 @@ def test_conditions_have_the_range_of_the_train_scans(make_store: MakeStore) -> 
     sexes = [case.conditions["sex"] for case in cases]
     counts = (sexes.count("f"), sexes.count("m"))
     assert slots.categorical == {"sex": CategoricalSlot(values=("f", "m"), counts=counts)}
-    told = {cast(StoreCase, case).patient: condition_values(slots, case) for case in cases}
+    told = {cast(StoreCase, case).patient: condition_values(slots, case.conditions) for case in cases}
     assert float(told["bob"]["age"]) == 70
     assert np.isnan(float(told["cid"]["age"]))
     assert [int(told[name]["sex"]) for name in ("ann", "bob", "cid")] == [1, 2, 1]
-    assert int(condition_values(slots, load(store, "val")[0])["sex"]) == 0  # "d" was not trained
+    assert int(condition_values(slots, load(store, "val")[0].conditions)["sex"]) == 0  # "d" was not trained
     with pytest.raises(ConfigError, match=r"no store has a train scan with it\. There are: age, sex"):
         trained_conditions(("height",), [cases])
     with pytest.raises(ConfigError, match="every train scan has m"):

@@ -87,6 +87,25 @@ def test_a_channel_that_is_not_known_is_at_the_highest_level() -> None:
         assert level[1].min() < 1
 
 
+def test_a_bent_patch_teaches_its_masks_alone() -> None:
+    """Its image gives no gradient (its masks, not known, neither), and is what its masks are read off."""
+    module, batch = _module(), _batch()
+    nothing = {**batch, "observed": batch["observed"] * torch.tensor([1.0, 0, 0]).reshape(1, 3, 1, 1, 1)}
+    assert _gradient(module, nothing).norm() > 0
+    image_apart = torch.tensor([0.0, 1, 1]).reshape(1, 3, 1, 1, 1).repeat(2, 1, 1, 1, 1)
+    assert _gradient(module, {**nothing, "taught": image_apart}).norm() == 0
+    assert torch.equal(_gradient(module, {**batch, "taught": torch.ones_like(image_apart)}), _gradient(module, batch))
+    maps = MapDistribution((LevelRange(0.01, 0.7, 1.0),), 0.002, 80.0, p_constant=0.5)
+    image_apart[0] = 1
+    for step in range(8):
+        options = (maps, batch["target"], [0, 1], 5, step)
+        plain = draw_batch(*options).level
+        level = draw_batch(*options, taught=image_apart).level
+        assert (level[1, 1:] == 80).all()
+        assert torch.equal(level[0], plain[0])
+        assert torch.equal(level[1, 0], plain[1, 0])
+
+
 def test_levels_of_several_channels() -> None:
     """Together, the masks known, the image known, the masks unknown, each its own: as often as is said."""
     maps = MapDistribution((LevelRange(0.5, 0.7, 1.0),), 0.002, 80.0)
