@@ -10,10 +10,10 @@ import numpy as np
 from medidiff.cohort.cases import AnyCase
 from medidiff.cohort.store_source import StoreCases, condition_values_of
 from medidiff.errors import ConfigError
-from medidiff.nets.embedding import CategoricalSlot, ConditionSlots, ContinuousSlot
+from medidiff.nets.embedding import OWN_NOISE, CategoricalSlot, ConditionSlots, ContinuousSlot
 from medidiff.prior.slot_text import PERCENTILE_STEP
 
-UNITS = {"age": "years", "weight": "kg", "height": "cm", "bmi": "kg/m2"}
+UNITS = {"age": "years", "weight": "kg", "height": "cm", "bmi": "kg/m2", OWN_NOISE: "normalised"}
 """Units of columns that participants tables usually have."""
 SUFFIXES = ("years", "months", "days", "kg", "g", "cm", "mm", "ml")
 """Units that a column's name may end with: age_years."""
@@ -81,6 +81,8 @@ def _values(name: str, stores: Sequence[StoreCases]) -> tuple[list[float | str],
     found = [values for values in (condition_values_of(cases, name) for cases in stores) if values]
     if name == "kind" or not found:
         known = sorted({attribute for cases in stores for attribute in cases.store.attributes})
+        if any(cases.source.own_noise == "kept" for cases in stores):
+            known.append(OWN_NOISE)
         raise ConfigError(
             f"data.conditions {name}: no store has a train scan with it. There are: {', '.join(known) or 'none'}."
         )

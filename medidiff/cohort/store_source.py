@@ -15,6 +15,7 @@ from medidiff.cohort.draws import Node, balanced_tree, draw_index
 from medidiff.cohort.manifest import ScanRow, rows_of, select
 from medidiff.cohort.store import Store
 from medidiff.errors import ConfigError, InputError
+from medidiff.nets.embedding import OWN_NOISE
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -113,8 +114,8 @@ class StoreCase:
 
     @property
     def conditions(self) -> Mapping[str, float | str | None]:
-        """The scan's attributes."""
-        return self.row.attributes
+        """The scan's attributes, and its own noise where that is part of the target."""
+        return {OWN_NOISE: self.row.tau, **self.row.attributes} if self.noise_kept else self.row.attributes
 
     def read(self, box: Box) -> np.ndarray:
         """Read the chunks that the box touches.
@@ -242,9 +243,12 @@ def _lists(where: Where) -> dict[str, Any]:
 
 
 def condition_values_of(cases: StoreCases, name: str) -> list[float | str]:
-    """What the scans say of an attribute, those without it left out; empty where it is none of the store's."""
+    """What the scans say of an attribute, those without it left out; empty where it is none of the store's.
+
+    `OWN_NOISE` is one wherever the noise is part of the scans.
+    """
     if name not in cases.store.attributes:
-        return []
+        return cases.table.column("tau").to_pylist() if name == OWN_NOISE and cases.source.own_noise == "kept" else []
     return [value for value in cases.table.column(name).to_pylist() if value is not None and value == value]
 
 

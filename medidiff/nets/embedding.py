@@ -13,6 +13,9 @@ y1, y2, z1, z2); 0 for white noise, nan for unknown."""
 POSITION = "position"
 """Name of the condition (b, 3, 4): affine from voxel index to body coordinates, along R, A, S from the centre of the
 body's bounding box in units of 100 mm (`medidiff.cohort.body`); None or nan for unknown."""
+OWN_NOISE = "own_noise"
+"""Name of the condition that says how much noise of its own a scan has (`StoreSource.own_noise` kept): standard
+deviation, normalised. Where nobody asks for one, a sample's is drawn from the train scans'."""
 UNKNOWN_CATEGORY = 0
 """Index of the null token of every categorical condition; trained values start at 1."""
 

@@ -11,7 +11,7 @@ import numpy as np
 from medidiff.errors import UsageError
 from medidiff.nets.embedding import ConditionSlots
 from medidiff.prior.slot_text import PERCENTILE_STEP
-from medidiff.tasks.condition_request import ConditionPlan, Request, percentile_value, stream
+from medidiff.tasks.condition_request import ConditionPlan, Request, percentile_value, stream, with_own_noise
 from medidiff.tasks.conditions import Value
 
 CASE, CONTROL = "case", "control"
@@ -62,7 +62,8 @@ class MatchedPlan:
 
     def draw(self, seed: int, index: int) -> dict[str, Value]:
         """The conditions of one sample."""
-        drawn = self.plan.draw(seed, index - index % 2)
+        case = index - index % 2
+        drawn = with_own_noise(dict(self.plan.ranges), self.plan.draw(seed, case), seed, case)
         rows = self.plan.rows
         if rows is not None and rows.settings().get("order") == "rows":
             drawn |= rows.draw(seed, index // 2)  # row k for pair k: every second row would never come

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from medidiff.errors import UsageError
-from medidiff.nets.embedding import ConditionSlots, ContinuousSlot
+from medidiff.nets.embedding import OWN_NOISE, ConditionSlots, ContinuousSlot
 from medidiff.prior.slot_text import PERCENTILE_STEP
 from medidiff.tasks.conditions import Value, check_name, checked_value, in_range
 
@@ -142,6 +142,26 @@ def percentile_value(quantiles: Sequence[float], percentile: float) -> float:
     return float(np.interp(percentile, np.arange(len(quantiles)) * PERCENTILE_STEP, quantiles))
 
 
+def with_own_noise(
+    slots: Mapping[str, ContinuousSlot], values: Mapping[str, Value], seed: int, index: int
+) -> dict[str, Value]:
+    """The conditions of a sample, and where they say nothing of it how noisy it is: drawn from the train scans'.
+
+    Left unknown every sample would be about as noisy as the mean scan; no one asks for noise, and scans differ in it.
+
+    Args:
+        slots: The prior's continuous conditions.
+        values: What is asked for; None is unknown, also here.
+        seed: Of the samples.
+        index: Number of the sample.
+    """
+    slot = slots.get(OWN_NOISE)
+    if slot is None or not slot.quantiles or OWN_NOISE in values:
+        return dict(values)
+    percentile = float(stream(seed, index, OWN_NOISE).uniform(0, 100))
+    return {**values, OWN_NOISE: percentile_value(slot.quantiles, percentile)}
+
+
 def _request(slots: ConditionSlots, name: str, wanted: str, extrapolate: bool) -> Request:
     what = f"--cond {name}={wanted}"
     check_name(slots, name, what)
@@ -189,4 +209,5 @@ __all__ = [
     "percentile_value",
     "ranges_of",
     "stream",
+    "with_own_noise",
 ]

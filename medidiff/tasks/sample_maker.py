@@ -13,7 +13,7 @@ import torch
 from medidiff.diffusion.signatures import Callback
 from medidiff.errors import PriorError, UsageError
 from medidiff.prior import Card, Prior
-from medidiff.tasks.condition_request import ConditionPlan
+from medidiff.tasks.condition_request import ConditionPlan, with_own_noise
 from medidiff.tasks.conditions import Value, encode_conditions
 from medidiff.tasks.guidance import Guidance
 from medidiff.tasks.inpaint import generation_warnings
@@ -113,7 +113,7 @@ class SampleMaker:
         Args:
             index: From 0.
             attempt: Another draw of the same number, under the same conditions.
-            conditions: What it shall show; None asks the plan.
+            conditions: What it shall show; None asks the plan. See `with_own_noise` for what is added.
             callback: Called as callback(i, t, denoised) at every step.
 
         Raises:
@@ -123,6 +123,7 @@ class SampleMaker:
         session, plan = self.session, self.plan
         if conditions is None:
             conditions = plan.draw(session.seed, index) if plan is not None else {}
+        conditions = with_own_noise(self.card.conditions.continuous, conditions, session.seed, index)
         # What was asked for was held against the trained ranges when the plan was made.
         cond = encode_conditions(self.card.conditions, conditions, extrapolate=True)
         cond = {name: value.to(session.device) for name, value in cond.items()}

@@ -16,9 +16,14 @@ Scan = tuple[str, str, float | None, str | None]
 
 @pytest.fixture
 def make_store(tmp_path: Path) -> Callable[..., Store]:
-    """Write a store of noise scans given as (patient, split, age, sex); the shape is that of every scan."""
+    """Write a store of noise scans given as (patient, split, age, sex); shape: of every scan; taus: in turn."""
 
-    def make(scans: list[Scan], shape: tuple[int, int, int] = (40, 30, 50), name: str = "store") -> Store:
+    def make(
+        scans: list[Scan],
+        shape: tuple[int, int, int] = (40, 30, 50),
+        name: str = "store",
+        taus: tuple[float, ...] = (0.1,),
+    ) -> Store:
         store = Store.create(tmp_path / name, Recipe().model_dump(mode="json"))
         rows = []
         for number, (patient, split, age, sex) in enumerate(scans):
@@ -38,7 +43,7 @@ def make_store(tmp_path: Path) -> Callable[..., Store]:
                     body_high=(30, 20, 40),
                     intensity_scale=1.0,
                     intensity_offset=0.0,
-                    tau=0.1,
+                    tau=taus[number % len(taus)],
                     foreground=0.5,
                     content_hash=content_hash(image, mask),
                     source=f"{patient}/{number}.nii.gz",

@@ -17,7 +17,7 @@ from medidiff.cohort.sources import ProceduralSource, load_source
 from medidiff.cohort.store import Store
 from medidiff.cohort.store_source import StoreCase, StoreCases, StoreSource
 from medidiff.errors import ConfigError, InputError
-from medidiff.nets.embedding import CategoricalSlot, ConditionSlots, ContinuousSlot
+from medidiff.nets.embedding import OWN_NOISE, CategoricalSlot, ConditionSlots, ContinuousSlot
 
 MakeStore = Callable[..., Store]
 SCANS = [
@@ -164,6 +164,22 @@ def test_conditions_have_the_range_of_the_train_scans(make_store: MakeStore) -> 
         trained_conditions(("height",), [cases])
     with pytest.raises(ConfigError, match="every train scan has m"):
         trained_conditions(("sex",), [load(store, where={"sex": "m"})])
+
+
+def test_own_noise_is_a_condition_where_it_is_kept(make_store: MakeStore) -> None:
+    taus = (0.02, 0.05, 0.08)
+    store = make_store(SCANS, (8, 8, 8), taus=taus)
+    cases = load(store, own_noise="kept")
+    slot = trained_conditions((OWN_NOISE,), [cases]).continuous[OWN_NOISE]
+    assert (slot.unit, slot.low, slot.high, slot.known) == ("normalised", min(taus), max(taus), len(cases))
+    assert {case.tau for case in cases} == {0}
+    told = [condition_values(ConditionSlots(continuous={OWN_NOISE: slot}), case.conditions) for case in cases]
+    rows = cases.table.column("tau").to_pylist()
+    assert [float(values[OWN_NOISE]) for values in told] == pytest.approx(rows)
+    with pytest.raises(ConfigError, match=r"no store has a train scan with it\. There are: age, sex\."):
+        trained_conditions((OWN_NOISE,), [load(store)])  # removed: nothing is there to know
+    with pytest.raises(ConfigError, match=r"There are: age, sex, own_noise\."):
+        trained_conditions(("height",), [cases])
 
 
 def test_units_stand_in_the_names() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from medidiff.errors import UsageError
-from medidiff.nets.embedding import ConditionSlots, ContinuousSlot
+from medidiff.nets.embedding import OWN_NOISE, ConditionSlots, ContinuousSlot
 from medidiff.synthesis.controls import group_of, matched
 from medidiff.tasks.condition_request import parse_requests
 from medidiff.tasks.condition_table import plan_from_table
@@ -35,6 +35,16 @@ def test_what_is_drawn_for_a_case_is_drawn_for_its_control() -> None:
     ages = [plan.draw(3, i)["age"] for i in range(8)]
     assert ages[::2] == ages[1::2]
     assert len(set(ages)) == 4
+
+
+def test_own_noise_is_that_of_the_case() -> None:
+    """Nobody asked for it: it is drawn, and noise does not tell cases from controls."""
+    noise = ContinuousSlot(unit="normalised", low=0, high=1, quantiles=tuple(i / 20 for i in range(21)))
+    slots = ConditionSlots(continuous={**SLOTS.continuous, OWN_NOISE: noise})
+    plan = matched(parse_requests(slots, ["volume_ml=p0:p20"]), "volume_ml", slots)
+    drawn = [plan.draw(3, i)[OWN_NOISE] for i in range(8)]
+    assert drawn[::2] == drawn[1::2]
+    assert len(set(drawn)) == 4
 
 
 def test_every_row_of_a_table_has_its_pair(tmp_path: Path) -> None:

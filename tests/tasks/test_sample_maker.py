@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from medidiff.errors import UsageError
+from medidiff.nets.embedding import OWN_NOISE, ContinuousSlot
 from medidiff.prior import Prior
-from medidiff.tasks.condition_request import parse_requests
+from medidiff.tasks.condition_request import parse_requests, with_own_noise
 from medidiff.tasks.sample_maker import SampleMaker, label_map
 
 from ..synthesis.conftest import SLOTS, make_prior
@@ -57,6 +58,26 @@ def test_another_attempt_is_another_draw_under_the_same_conditions(prior: Prior)
     assert a.conditions == b.conditions
     assert not np.array_equal(a.image, b.image)
     assert np.array_equal(b.image, maker.make(2, attempt=1).image)
+
+
+def test_own_noise_is_drawn_as_the_train_scans_have_it() -> None:
+    """Where nobody asks: evenly over the percentiles, by seed and number; also beside what is asked for."""
+    slot = ContinuousSlot(unit="normalised", low=0.02, high=0.08, quantiles=tuple(0.02 + 0.003 * i for i in range(21)))
+    slots = SLOTS.model_copy(update={"continuous": {**SLOTS.continuous, OWN_NOISE: slot}})
+    drawn = [float(with_own_noise(slots.continuous, {}, 3, i)[OWN_NOISE] or 0) for i in range(400)]
+    for percentile in (5, 50, 95):
+        assert np.percentile(drawn, percentile) == pytest.approx(0.02 + 0.0006 * percentile, abs=0.005)
+    assert drawn[:9] == [with_own_noise(slots.continuous, {"sex": "F"}, 3, i)[OWN_NOISE] for i in range(9)]
+    assert drawn[0] != with_own_noise(slots.continuous, {}, 4, 0)[OWN_NOISE]
+    assert with_own_noise(slots.continuous, {OWN_NOISE: 0.05}, 3, 0) == {OWN_NOISE: 0.05}
+    assert with_own_noise(slots.continuous, {OWN_NOISE: None}, 3, 0) == {OWN_NOISE: None}
+    assert with_own_noise(SLOTS.continuous, {"sex": "F"}, 3, 0) == {"sex": "F"}
+    prior = make_prior(slots=slots)
+    made = SampleMaker(prior, seed=3, plan=parse_requests(slots, ["sex=F"]), **CPU).make(2)
+    assert made.conditions == {"sex": "F", OWN_NOISE: drawn[2]}
+    again = SampleMaker(prior, seed=3, **CPU)
+    assert np.array_equal(again.make(2, conditions=made.conditions).image, made.image)
+    assert not np.array_equal(again.make(2, conditions={"sex": "F", OWN_NOISE: None}).image, made.image)
 
 
 def test_conditions_reach_the_network(prior: Prior) -> None:
