@@ -105,7 +105,7 @@ class InpaintTask(OnPrior):
         from medidiff.tasks.inpaint import generation_warnings
         from medidiff.tasks.known_noise import Told
         from medidiff.tasks.observation import observe
-        from medidiff.tasks.session import level_warnings, spacing_warnings
+        from medidiff.tasks.trained_range import level_warnings, spacing_warnings
 
         prior, warnings = self.choice.loaded, []
         if self.noise.std is not None:

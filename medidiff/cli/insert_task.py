@@ -136,7 +136,7 @@ class InsertTask(OnPrior):
     def foresee(self, volume: Volume, missing: Sequence[int] = ()) -> list[str]:
         """The warnings that a run would give before the network's turn; the noise is not estimated."""
         from medidiff.tasks.inpaint import generation_warnings
-        from medidiff.tasks.session import spacing_warnings
+        from medidiff.tasks.trained_range import spacing_warnings
 
         prior = self.choice.loaded
         seen_none = self.choice.modality_warnings(volume.modality)

@@ -14,6 +14,7 @@ from medidiff.io.hashing import hash_array
 from medidiff.prior import Prior
 from medidiff.result import Result
 from medidiff.tasks.clean import estimate_clean
+from medidiff.tasks.draw_sample import check_steps, draw_sample
 from medidiff.tasks.gaps import Gaps
 from medidiff.tasks.grids import region_of
 from medidiff.tasks.known_noise import Correlated, KnownNoise, NoiseKind, Told, on_measured
@@ -21,7 +22,7 @@ from medidiff.tasks.look import look
 from medidiff.tasks.observation import as_clean
 from medidiff.tasks.outcome import denoised, unchanged
 from medidiff.tasks.safeguards import is_clean
-from medidiff.tasks.session import Session, check_steps
+from medidiff.tasks.session import Session
 from medidiff.tasks.shifts import DEFAULT_SHIFTS, MOST_SHIFTS, check_shifts, shifted_mean
 from medidiff.volume import Volume
 
@@ -139,7 +140,7 @@ def denoise(
 
 
 def _draw(session: Session, y: Tensor, sigma: Tensor, index: int, n_steps: int) -> np.ndarray:
-    return session.sample(y, sigma, index, n_steps)[0][0, 0].float().cpu().numpy()
+    return draw_sample(session, y, sigma, index, n_steps)[0][0, 0].float().cpu().numpy()
 
 
 __all__ = ["MOST_SHIFTS", "denoise", "shifted_mean"]

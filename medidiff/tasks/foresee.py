@@ -11,7 +11,7 @@ from medidiff.tasks.grids import region_of
 from medidiff.tasks.known_noise import Told, on_measured
 from medidiff.tasks.observation import observe
 from medidiff.tasks.safeguards import is_clean, unseen_warnings
-from medidiff.tasks.session import level_warnings, spacing_warnings
+from medidiff.tasks.trained_range import level_warnings, spacing_warnings
 from medidiff.tasks.unseen import unseen
 from medidiff.volume import Volume
 

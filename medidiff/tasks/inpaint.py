@@ -12,10 +12,11 @@ from medidiff.io.hashing import hash_array
 from medidiff.io.quantise import nearest_storable
 from medidiff.prior import Prior
 from medidiff.result import Result
+from medidiff.tasks.draw_sample import check_steps, draw_sample
 from medidiff.tasks.grids import check_same_grid, keep_unmeasured
 from medidiff.tasks.known_noise import NoiseKind, Told
 from medidiff.tasks.observation import Observation, as_clean, observe
-from medidiff.tasks.session import Session, check_steps
+from medidiff.tasks.session import Session
 from medidiff.volume import Volume
 
 
@@ -79,7 +80,7 @@ def inpaint(
         session.know_body_of(volume.affine_ras, seen.y)
         sigma = np.where(hole, np.inf, np.asarray(seen.sigma, dtype=np.float32)).astype(np.float32)
         y = session.tensor(np.where(hole, 0, seen.y))
-        drawn = [session.sample(y, session.tensor(sigma), i, n_steps) for i in range(samples)]
+        drawn = [draw_sample(session, y, session.tensor(sigma), i, n_steps) for i in range(samples)]
         filled = [_back(volume, hole, seen, x, keep) for x, _ in drawn]
         clean, log_variance = _array(drawn[0][0]), _array(drawn[0][1])
         std = seen.std_to_scan(clean, np.exp(log_variance / 2))

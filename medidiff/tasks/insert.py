@@ -18,13 +18,14 @@ from medidiff.prior import Prior
 from medidiff.result import Result
 from medidiff.tasks.condition_request import ConditionPlan, stream
 from medidiff.tasks.conditions import Value, encode_conditions
+from medidiff.tasks.draw_sample import check_steps, draw_sample
 from medidiff.tasks.grids import keep_unmeasured
 from medidiff.tasks.guidance import Guidance
 from medidiff.tasks.inpaint import generation_warnings, hole_of, observe_around
 from medidiff.tasks.known_noise import NoiseKind
 from medidiff.tasks.observation import Observation
 from medidiff.tasks.remeasure import continued, remeasured
-from medidiff.tasks.session import Session, check_steps
+from medidiff.tasks.session import Session
 from medidiff.volume import Volume
 
 AROUND = 32
@@ -193,7 +194,7 @@ class _Work:
         # A plan was held against the trained ranges when it was made.
         cond = encode_conditions(self.session.card.conditions, values, extrapolate=True)
         cond = {name: value.to(self.session.device) for name, value in cond.items()}
-        x, log_variance = self.session.sample(self.y, self.levels, index, n_steps, None, cond, guidance)
+        x, log_variance = draw_sample(self.session, self.y, self.levels, index, n_steps, cond=cond, guidance=guidance)
         sampled = x[0].float().cpu().numpy()
         clean = self._whole(sampled[self.image], self.seen.y)
         std = self.seen.std_to_scan(clean, self._whole(np.exp(_of(log_variance, self.image) / 2), np.zeros_like(clean)))

@@ -15,9 +15,10 @@ from medidiff.errors import PriorError, UsageError
 from medidiff.prior import Card, Prior
 from medidiff.tasks.condition_request import ConditionPlan, with_own_noise
 from medidiff.tasks.conditions import Value, encode_conditions
+from medidiff.tasks.draw_sample import check_steps, draw_sample
 from medidiff.tasks.guidance import Guidance
 from medidiff.tasks.inpaint import generation_warnings
-from medidiff.tasks.session import Session, check_steps
+from medidiff.tasks.session import Session
 
 _SMALLEST = 8
 _ONE_SPACING = 1.05  # trained spacings within this factor are one
@@ -128,15 +129,16 @@ class SampleMaker:
         cond = encode_conditions(self.card.conditions, conditions, extrapolate=True)
         cond = {name: value.to(session.device) for name, value in cond.items()}
         with torch.inference_mode():
-            x, _ = session.sample(
+            x, _ = draw_sample(
+                session,
                 torch.zeros(1, len(self.card.channels), *self._grid, device=session.device),
                 torch.tensor(torch.inf, device=session.device),
                 index,
                 self.n_steps,
-                callback,
-                cond,
-                self.guidance,
-                attempt,
+                callback=callback,
+                cond=cond,
+                guidance=self.guidance,
+                attempt=attempt,
             )
         channels = x[(0, slice(None), *(slice(n) for n in self.shape))].float().cpu().numpy()
         return Sample(

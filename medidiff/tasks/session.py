@@ -13,28 +13,20 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from medidiff import __version__
 from medidiff.device import describe_device, set_threads
 from medidiff.diffusion.guidance import guided
-from medidiff.diffusion.noise_shape import NoiseShape, noise_shape
 from medidiff.diffusion.preconditioning import Denoised
-from medidiff.diffusion.sampling import sample_posterior
-from medidiff.diffusion.signatures import Callback
 from medidiff.errors import UsageError
 from medidiff.nets.embedding import NOISE_CORRELATION, POSITION
 from medidiff.prior import Denoiser, Prior
 from medidiff.tasks.guidance import Guidance, of_reference, without_conditions
 from medidiff.tasks.known_noise import WHITE, Correlation
 from medidiff.tasks.memory import MemoryWatch
+from medidiff.tasks.trained_range import level_warnings, spacing_warnings
 from medidiff.tiling import TiledDenoiser
-
-LAST_LEVEL = 0.01
-"""Last level of the sampler before 0, half a percent of the intensity range: what is finer is not seen, and reaching
-for it costs accuracy. On a Gaussian with a hole, levels from 80: variances within 8% at 20 steps, 2% at 40; down to
-0.002 it is 14% and 3% (`python -m benchmarks.sampler_range`)."""
-
 
 _BUILT: WeakKeyDictionary[Prior, dict[tuple[str, str], Denoiser]] = WeakKeyDictionary()
 
@@ -193,76 +185,6 @@ class Session:
             told[NOISE_CORRELATION] = torch.tensor(shape, dtype=torch.float32, device=self.device)
         return told
 
-    def sample(
-        self,
-        y: Tensor,
-        noise_map: Tensor,
-        index: int,
-        n_steps: int,
-        callback: Callback | None = None,
-        cond: dict[str, Tensor] | None = None,
-        guidance: Guidance | None = None,
-        attempt: int = 0,
-    ) -> tuple[Tensor, Tensor]:
-        """Posterior sample number `index`; the same whatever else is sampled.
-
-        Where the prior knows that the noise is correlated, the sampler's own noise is correlated alike.
-
-        Args:
-            y: Observed scan, (1, c, x, y, z) of the prior's channels, or (1, 1, x, y, z) of its image alone.
-            noise_map: Its level, one a channel where they differ; inf where nothing is observed.
-            index: Number of the sample.
-            n_steps: Steps of the sampler.
-            callback: Called as callback(i, t, denoised) at every step.
-            cond: Conditions, encoded.
-            guidance: How strongly the conditions are followed.
-
-        Returns:
-            The sample, and the log variance of the first evaluation, that of D(y; m).
-        """
-        first: list[Tensor] = []
-
-        def denoise_map(x: Tensor, sigma: Tensor) -> Tensor:
-            out = self.evaluate(x, sigma, cond, guidance)
-            if not first:
-                first.append(out.log_variance)
-            return out.mean
-
-        def last(x: Tensor, sigma: Tensor) -> Tensor:
-            return self.evaluate(x, self._masks_unobserved(x, sigma), cond).mean
-
-        samples = sample_posterior(
-            denoise_map,
-            y,
-            noise_map,
-            n_steps=n_steps,
-            sigma_min=max(self.card.sigma_min, LAST_LEVEL),
-            sigma_max=self.card.sigma_max,
-            generators=[sample_generator(self.seed, index, attempt)],
-            callback=callback,
-            colour=self._colour(),
-            last=last,
-        )
-        return samples.x, first[0]
-
-    def _masks_unobserved(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """The level of a sample's last evaluation: nothing is known of its masks, which are read off its image.
-
-        Drawn beside the image every voxel of a mask ends where its own noise has pushed it, and borders are rough: 58
-        pieces a label map of hippocampi and a Dice of 0.83 with what a net trained on real scans finds in the image.
-        Read: 1.2 pieces and 0.90, as in real scans (1.1, 0.91).
-        """
-        masks = self.card.masks
-        if not masks or x.shape[1] != len(self.card.channels) or len(masks) == x.shape[1]:
-            return sigma
-        level = sigma.expand(x.shape).clone()
-        level[:, masks] = torch.inf
-        return level
-
-    def _colour(self) -> NoiseShape | None:
-        known = any(self.correlation) and self.card.network.noise_correlation
-        return noise_shape(self.correlation) if known else None
-
     def check_level(self, sigma: float | np.ndarray) -> None:
         """Warn where a level (normalised units) is beyond what the prior was trained on; it is clamped there."""
         self.warnings += level_warnings(self.prior, sigma)
@@ -287,24 +209,6 @@ class Session:
         }
 
 
-def sample_generator(seed: int, index: int, attempt: int = 0) -> Generator:
-    """The generator of one sample: its stream depends on the seed, the sample's own number and the attempt only."""
-    state = np.random.SeedSequence([seed, index, *([attempt] if attempt else [])]).generate_state(1, np.uint64)[0]
-    return Generator().manual_seed(int(state >> np.uint64(1)))
-
-
-def check_steps(n_steps: int, samples: int) -> None:
-    """Refuse numbers of steps and samples that make no sense.
-
-    Raises:
-        UsageError: Fewer than two steps, or fewer than no samples.
-    """
-    if n_steps < 2:
-        raise UsageError(f"n_steps {n_steps}: must be 2 or more (20 is good, 40 is better).")
-    if samples < 0:
-        raise UsageError(f"--samples {samples}: must be 0 or more.")
-
-
 def ready_denoiser(prior: Prior, device: str, precision: str) -> Denoiser:
     """The prior's denoiser, built once for each device and precision and kept as long as the prior itself.
 
@@ -319,24 +223,4 @@ def ready_denoiser(prior: Prior, device: str, precision: str) -> Denoiser:
     return kept[device, precision]
 
 
-def level_warnings(prior: Prior, sigma: float | np.ndarray) -> list[str]:
-    """What to know where a level (normalised units) is beyond what the prior was trained on; it is clamped there."""
-    finite = np.asarray(sigma)[np.isfinite(sigma)]
-    if not finite.size or float(finite.max()) <= prior.card.sigma_max:
-        return []
-    return [
-        f"the noise level is up to {float(finite.max()) / prior.card.sigma_max:.2g} times the largest the prior "
-        f"{prior.card.name} was trained on: expect remaining noise."
-    ]
-
-
-def spacing_warnings(prior: Prior, spacing_mm: tuple[float, float, float]) -> list[str]:
-    """What to know where voxels are smaller or larger than the prior has seen."""
-    seen, name = prior.card.spacing_mm, prior.card.name
-    if min(spacing_mm) >= 0.99 * seen.low and max(spacing_mm) <= 1.01 * seen.high:
-        return []
-    size = " x ".join(f"{s:.3g}" for s in spacing_mm)
-    return [f"voxels of {size} mm: the prior {name} has seen {seen.low:g} to {seen.high:g} mm. Look at the residual."]
-
-
-__all__ = ["Session", "check_steps", "level_warnings", "ready_denoiser", "sample_generator", "spacing_warnings"]
+__all__ = ["Session", "ready_denoiser"]

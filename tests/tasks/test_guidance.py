@@ -14,13 +14,15 @@ from medidiff.errors import PriorError, UsageError
 from medidiff.nets.embedding import POSITION
 from medidiff.prior import AdvisedGuidance, Prior
 from medidiff.tasks.conditions import encode_conditions
+from medidiff.tasks.draw_sample import LAST_LEVEL, draw_sample
 from medidiff.tasks.guidance import Guidance, advised, parse_interval, without_conditions
-from medidiff.tasks.session import LAST_LEVEL, Session
+from medidiff.tasks.session import Session
 from medidiff.volume import Volume
 
 from .random_priors import SLOTS, random_prior
 
 SETTINGS: dict[str, Any] = dict(device="cpu", precision="float32", threads=None, max_gb=None, seed=0)
+UNOBSERVED = torch.tensor(math.inf)
 COND = encode_conditions(SLOTS, {"kind": "knee", "volume_ml": 2.5})
 
 
@@ -50,8 +52,8 @@ def test_guidance_leads_away_from_the_prior_without_conditions(joint_prior: Prio
 def test_weight_one_is_the_prior_and_costs_nothing(joint_prior: Prior, noisy: Tensor) -> None:
     plain, guided = session(joint_prior), session(joint_prior)
     unobserved = torch.tensor(torch.inf)
-    expected, _ = plain.sample(noisy, unobserved, 0, 3, cond=COND)
-    out, _ = guided.sample(noisy, unobserved, 0, 3, cond=COND, guidance=Guidance(1.0))
+    expected, _ = draw_sample(plain, noisy, unobserved, 0, 3, cond=COND)
+    out, _ = draw_sample(guided, noisy, unobserved, 0, 3, cond=COND, guidance=Guidance(1.0))
     assert torch.equal(out, expected)
     assert plain.nfe == guided.nfe == 4
 
@@ -184,7 +186,7 @@ def test_masks_are_read_off_the_image_alone(joint_prior: Prior, noisy: Tensor, m
     """The last evaluation is told nothing of the masks; it is not guided; a prior without masks is asked as ever."""
     at_work, asked = session(joint_prior), []
 
-    def last_of(run: Session, guidance: Guidance | None = None) -> tuple[Tensor, Tensor]:
+    def last_of(run: Session, guidance: Guidance | None = None, known: Tensor = UNOBSERVED) -> tuple[Tensor, Tensor]:
         evaluate = run.evaluate
 
         def seen(x: Tensor, sigma: Tensor, *rest: Any) -> Any:
@@ -192,7 +194,7 @@ def test_masks_are_read_off_the_image_alone(joint_prior: Prior, noisy: Tensor, m
             return evaluate(x, sigma, *rest)
 
         monkeypatch.setattr(run, "evaluate", seen)
-        out, _ = run.sample(noisy, torch.tensor(torch.inf), 0, 3, None, COND, guidance)
+        out, _ = draw_sample(run, noisy, known, 0, 3, cond=COND, guidance=guidance)
         monkeypatch.undo()
         return out, asked[-1][1]
 
@@ -205,6 +207,10 @@ def test_masks_are_read_off_the_image_alone(joint_prior: Prior, noisy: Tensor, m
     other[:, 1] = 7  # whatever stood in them
     assert torch.equal(out, at_work.evaluate(other, level, COND).mean)
     assert bool((out[:, 1].abs() <= 1).all())
+    # Masks that are given stay: only what is not observed is read.
+    given = torch.tensor([math.inf, 0.01]).reshape(1, 2, 1, 1, 1)
+    _, level = last_of(at_work, None, given)
+    assert bool(torch.isfinite(level).all())
     images = Prior(joint_prior.card.model_copy(update={"channels": ("image", "image")}), joint_prior.weights)
     _, level = last_of(session(images))
     assert level.ndim == 0

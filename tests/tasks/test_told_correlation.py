@@ -12,6 +12,7 @@ from medidiff.diffusion.preconditioning import Denoised
 from medidiff.nets.embedding import NOISE_CORRELATION
 from medidiff.nets.unet import HaarUNet
 from medidiff.prior import Prior
+from medidiff.tasks.draw_sample import draw_sample
 from medidiff.tasks.session import Session
 from medidiff.tasks.shifts import shifted_mean
 
@@ -50,8 +51,8 @@ def test_every_pass_is_told_the_correlation(knowing: Prior) -> None:
     assert torch.equal(listener.told[0][NOISE_CORRELATION], torch.zeros(1, 6))  # white until somebody knows better
     session.know_correlation(CORRELATION)
     shifted_mean(session, y, torch.tensor(0.1), shifts=8)
-    session.sample(y, torch.tensor(0.1), index=0, n_steps=2)
-    assert len(listener.told) == 1 + 8 + 4
+    draw_sample(session, y, torch.tensor(0.1), index=0, n_steps=2)
+    assert len(listener.told) == 1 + 8 + 3
     for cond in listener.told[1:]:
         np.testing.assert_allclose(cond[NOISE_CORRELATION].numpy(), [CORRELATION], atol=1e-7)
     assert not any("cannot be told" in text for text in session.warnings)
