@@ -20,8 +20,8 @@ from medidiff.errors import NoiseError
 
 KINDS = ["constant", "smooth", "hole", "slices", "synthesis"]
 # The posterior's smallest standard deviation is 0.1 (0.09 under noise); the last step to 0 loses sigma_min^2 of its
-# variance: 2%, in the smallest directions only.
-SIGMA_MIN = 0.015
+# variance: 1%, in the smallest directions only.
+SIGMA_MIN = 0.01
 
 
 class Clamped:
