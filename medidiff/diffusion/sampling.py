@@ -68,8 +68,8 @@ def sample_posterior(
             observed (only in the first evaluation, of D(y; m)).
         y: Observed scan, normalised; repeat it for several samples. Ignored where the map is infinite.
         noise_map: Its noise level, 0-dim or broadcastable to `y`; inf where nothing is observed.
-        n_steps: Steps. Euler and 2M cost n_steps + 1 evaluations, Heun 2 n_steps. On a Gaussian, 2M's variances are within
-            3.1% at 20 steps and 0.6% at 40 when the levels span a factor of 8000.
+        n_steps: Steps. Euler and 2M cost n_steps + 1 evaluations, Heun 2 n_steps. On a Gaussian, 2M's variances are
+            within 3.1% at 20 steps and 0.6% at 40 when the levels span a factor of 8000.
         sigma_min: Last level before 0; the last step loses sigma_min^2 of the variance, so it should be a tenth of the
             smallest deviation that matters. Lowered to a tenth of the starting level where that is smaller.
         sigma_max: Largest level the denoiser knows.
