@@ -26,7 +26,7 @@ CondOption = Annotated[
     typer.Option(
         "--cond",
         metavar="K=V",
-        help="What it shall show, see `medidiff info PRIOR`: sex=F, volume_ml=2.8, 1.6:2.2 or p0:p5.",
+        help="What it shall show, see `medidiff info PRIOR`: sex=F, volume_ml=2.8, 2.4:2.8 or p0:p5.",
     ),
 ]
 ExtrapolateOption = Annotated[

@@ -17,7 +17,7 @@ from medidiff.cli.synth_text import tell, tell_plan
 from medidiff.errors import MemoryLimitError, OutputError, UsageError
 from medidiff.prior import Prior, resolve_prior
 from medidiff.synthesis.checks import parse_checks
-from medidiff.synthesis.dataset import read_settings
+from medidiff.synthesis.dataset import Dataset, read_settings
 from medidiff.synthesis.layout import make_layout
 from medidiff.synthesis.request import SetRequest
 from medidiff.synthesis.run import Job, Where
@@ -88,6 +88,7 @@ def run(wanted: Wanted, *, dry_run: bool, as_json: bool) -> None:
     for text in notes:
         warn(text)
     if dry_run:
+        Dataset(where.root, request.settings(maker)).check(_difference, where.overwrite)
         tell_plan(request, maker, where, as_json, notes)
         return
     start = time.perf_counter()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 from typing import Any
 
@@ -63,8 +64,9 @@ def tell(
 
 
 def _lines(where: Where, job: Job, told: dict[str, Any], seconds: float) -> list[str]:
-    before = f", {job.before} of them before this run" if job.before else ""
-    made = f", {seconds / job.made:.2f} s each" if job.made else ""
+    earlier = told["scans"] + len(told["failed"]) - job.made
+    before = f", {earlier} of them before this run" if earlier and told["scans"] else ""
+    made = f", {seconds / job.made:.2f} s each" if job.made and told["scans"] else ""
     lines = [f"{where.root}: {plural(told['scans'], 'synthetic scan')}{before}{made}"]
     if told["groups"]:
         lines.append("groups: " + ", ".join(f"{name} {n}" for name, n in told["groups"].items()))
@@ -77,7 +79,7 @@ def _lines(where: Where, job: Job, told: dict[str, Any], seconds: float) -> list
             lines.append(f"{name}: " + ", ".join(f"{value} {n}" for value, n in asked["counts"].items()))
     if told["rejected"]:
         reasons = ", ".join(f"{reason} {n}" for reason, n in told["reasons"].items())
-        lines.append(f"drawn again: {told['rejected']} of {told['draws']} draws ({reasons})")
+        lines.append(f"thrown away: {told['rejected']} of {told['draws']} draws ({reasons})")
     if told["extrapolated"]:
         lines.append(f"beyond the trained range: {plural(told['extrapolated'], 'scan')}, marked")
     if job.merged:
@@ -94,6 +96,8 @@ def tell_plan(request: SetRequest, maker: SampleMaker, where: Where, as_json: bo
     itemsize = 2 if settings["dtype"] == "int16" or request.form == "dicom" else 4
     each = voxels * (itemsize + any(name.startswith("mask") for name in maker.card.channels)) + _RECORD_BYTES
     place = next(path for path in (where.root.resolve(), *where.root.resolve().parents) if path.exists())
+    if not os.access(place, os.W_OK):
+        warn(f"-o {where.root}: {place} cannot be written. Choose another folder.")
     free = shutil.disk_usage(place).free
     values = {
         "folder": where.root,
@@ -110,7 +114,7 @@ def tell_plan(request: SetRequest, maker: SampleMaker, where: Where, as_json: bo
         "warnings": notes,
     }
     if each * len(mine) > free:
-        warn(f"-o {where.root}: {free / 1e9:.1f} GB are free, {each * len(mine) / 1e9:.1f} GB may be needed.")
+        warn(f"-o {where.root}: {free / 1e6:.1f} MB are free, {each * len(mine) / 1e6:.1f} MB may be needed.")
     if as_json:
         emit_json({"status": "checked", "exit_code": 0, **values})
         return

@@ -37,7 +37,8 @@ def verify(
 
     The record beside a scan names prior, seed, number and settings. The scan is sampled again and compared: identical
     (same voxels), within tolerance (another processor or precision), not reproduced, or prior missing.
-    Exit codes: 0 for the first two, 3 where one was not reproduced, 6 where the prior is missing.
+    Exit codes: 0 for the first two, 3 where one was not reproduced or a finished set lacks scans, 6 where the prior is
+    missing.
 
     \b
     Examples:
@@ -53,7 +54,7 @@ def verify(
 
     from medidiff.cli.discover import plural
     from medidiff.cli.progress import Progress
-    from medidiff.synthesis.stored import record_of, records_in, without_record
+    from medidiff.synthesis.stored import Missing, missing_of, record_of, records_in, without_record
     from medidiff.synthesis.verify import DIFFERENT, Verdict, Verifier
 
     is_set = subject.is_dir() and not any(subject.glob("*.dcm"))
@@ -66,16 +67,25 @@ def verify(
     verifier = Verifier(prior, machine)
     strays = without_record(subject) if is_set else []
     verdicts = [Verdict(path, DIFFERENT, "no record speaks of it") for path in strays]
+    lacking = missing_of(subject, of) if is_set else Missing()
+    if lacking.scans and lacking.finished:
+        verdicts.append(Verdict(subject, DIFFERENT, f"{lacking.scans} of its {lacking.of} scans are missing"))
     with Progress(len(records), "verify", count=len(records) > 1) as progress:
         for path in records:
             progress.start(path.name)
-            verdict = verifier.verify(path, None if is_set else subject)
+            try:
+                verdict = verifier.verify(path, None if is_set else subject)
+            except InputError as error:
+                if not is_set:
+                    raise
+                verdict = Verdict(path, DIFFERENT, str(error))  # the others are looked at all the same
             verdicts.append(verdict)
             progress.finish(f"{path.name}: {verdict.status} ({verdict.detail})")
     counts = {status: sum(v.status == status for v in verdicts) for status in sorted({v.status for v in verdicts})}
     values = {
         "counts": counts,
         "of": of,
+        "missing": lacking.scans,
         "scans": [
             {"record": str(v.record), "status": v.status, "detail": v.detail, "figures": v.figures} for v in verdicts
         ],
@@ -91,4 +101,5 @@ def verify(
         return
     told = ", ".join(f"{count} {status}" for status, count in counts.items())
     detail = f": {verdicts[0].detail}" if of == 1 else f" (of {plural(of, 'scan')})"
-    typer.echo(f"{subject}: {told}{detail}")
+    not_yet = f"; not finished: {lacking.scans} of {lacking.of} are not made yet" if lacking.scans else ""
+    typer.echo(f"{subject}: {told}{detail}{not_yet}")

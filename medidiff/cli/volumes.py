@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from medidiff import __version__
 from medidiff.io import read_nifti, write_nifti
 from medidiff.io.dicom.model import Assembled
 from medidiff.io.nifti_4d import read_frames, write_nifti_4d
@@ -52,17 +53,29 @@ def _volumes_of(result: Result, kinds: Sequence[str]) -> dict[str, tuple[Volume,
 
 
 def write_volumes(
-    frames: Sequence[Volume], path: Path, dtype: str | None = None, repetition_time_s: float | None = None
+    frames: Sequence[Volume],
+    path: Path,
+    dtype: str | None = None,
+    repetition_time_s: float | None = None,
+    descrip: str | None = None,
 ) -> None:
-    """Write a volume as a 3D NIfTI file, several as a 4D one.
+    """Write a volume as a 3D NIfTI file, several as a 4D one; `descrip` as in `write_nifti`.
 
     Raises:
         OutputError: It cannot be written.
     """
     if len(frames) == 1:
-        write_nifti(frames[0], path, dtype)
+        write_nifti(frames[0], path, dtype, descrip=descrip)
     else:
-        write_nifti_4d(frames, path, dtype, repetition_time_s=repetition_time_s)
+        write_nifti_4d(frames, path, dtype, descrip=descrip, repetition_time_s=repetition_time_s)
+
+
+def synthetic_descrip(result: Result) -> str | None:
+    """The description of files that are synthetic in part; None where nothing is."""
+    if "synthetic_content" not in result.provenance:
+        return None
+    prior = result.provenance["prior"]
+    return f"SYNTHETIC in part, see its JSON; medidiff {__version__} {prior['hash'][:12]}"
 
 
 def residual_of(scan: Assembled, written: Volume) -> Volume:

@@ -16,7 +16,14 @@ from medidiff.cli.sidecar import make_record, read_record
 from medidiff.cli.sources import NiftiSource
 from medidiff.cli.stage import Stage
 from medidiff.cli.task import Task
-from medidiff.cli.volumes import encoding_warnings, read_written, residual_of, volumes_of, write_volumes
+from medidiff.cli.volumes import (
+    encoding_warnings,
+    read_written,
+    residual_of,
+    synthetic_descrip,
+    volumes_of,
+    write_volumes,
+)
 from medidiff.cli.write_dicom import DicomWriter, read_back
 from medidiff.io import atomic_write_text
 from medidiff.io.dicom.model import Assembled
@@ -87,7 +94,7 @@ def write_outputs(
             result.residual = results[0].residual
         for kind, (volumes, dtype) in volumes_of(results, list(places)).items():
             if kind != "output":
-                write_volumes(volumes, places[kind], dtype)
+                write_volumes(volumes, places[kind], dtype, descrip=synthetic_descrip(results[0]))
         if "report" in places:
             write_report(result, places["report"])
         record = make_record(job, request, outputs, result, files, scan.missing)
@@ -116,7 +123,8 @@ def _write_main(
     """Write the output; how many files it is, and what to know about how its values are stored."""
     if job.form == "dicom":
         return len(dicom.write(results[0], job, scan, place)), []
-    write_volumes([result.output for result in results], place, repetition_time_s=job.source.repetition_time_s)
+    outputs, spacing_s = [result.output for result in results], job.source.repetition_time_s
+    write_volumes(outputs, place, repetition_time_s=spacing_s, descrip=synthetic_descrip(results[0]))
     return 1, encoding_warnings(scan.volume, place) if isinstance(job.source, NiftiSource) else []
 
 

@@ -12,7 +12,7 @@ from medidiff.errors import UsageError
 from medidiff.nets.embedding import ConditionSlots
 from medidiff.prior.slot_text import PERCENTILE_STEP
 from medidiff.tasks.condition_request import ConditionPlan, Request, percentile_value, stream, with_own_noise
-from medidiff.tasks.conditions import Value
+from medidiff.tasks.conditions import Value, check_name
 
 CASE, CONTROL = "case", "control"
 
@@ -91,6 +91,7 @@ def matched(plan: ConditionPlan, attribute: str, slots: ConditionSlots) -> Match
     Raises:
         UsageError: The plan does not ask for a part of the attribute, or nothing is left of it.
     """
+    check_name(slots, attribute, f"--balance {attribute}")
     request = next((r for r in plan.requests if r.name == attribute), None)
     if request is None or (request.value is None and request.span is None and request.percentiles is None):
         raise UsageError(

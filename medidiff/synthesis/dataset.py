@@ -12,7 +12,7 @@ from medidiff.errors import InputError, OutputError, UsageError
 from medidiff.io import atomic_write_text
 from medidiff.synthesis.journals import LOCK, is_held, journals, locked, read_journal
 from medidiff.synthesis.layout import RUNS, SETTINGS
-from medidiff.synthesis.remove import PARTIAL, remove_set
+from medidiff.synthesis.remove import PARTIAL, check_removable, remove_set
 from medidiff.synthesis.request import settings_hash
 from medidiff.synthesis.write import sync_folder
 
@@ -42,29 +42,47 @@ class Dataset:
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:
+            raise OutputError(f"-o {self.root}: is a file. Choose a folder.") from error
         except OSError as error:
             raise OutputError(f"-o {self.root}: cannot be made ({error.strerror}). Choose another folder.") from error
         with locked(self.root / LOCK):
-            there = read_settings(self.root)
+            there = self.check(difference, overwrite)
             if there is not None and there != self.settings:
-                told = difference(there, self.settings)
-                if not overwrite:
-                    raise UsageError(
-                        f"-o {self.root}: holds a set with other settings: {told}. Choose another folder, or replace "
-                        "the set with --overwrite."
-                    )
                 remove_set(self.root)
                 there = None
             if there is None:
-                strangers = [path.name for path in sorted(self.root.iterdir()) if not path.name.startswith(".")]
-                if strangers:
-                    raise UsageError(
-                        f"-o {self.root}: holds files that are no set of medidiff synth, such as {strangers[0]}. "
-                        "Choose an empty folder."
-                    )
                 atomic_write_text(self.root / SETTINGS, json.dumps(self.settings, indent=2) + "\n")
                 (self.root / RUNS).mkdir(exist_ok=True)
                 sync_folder(self.root)
+
+    def check(
+        self, difference: Callable[[Mapping[str, Any], Mapping[str, Any]], str], overwrite: bool
+    ) -> dict[str, Any] | None:
+        """What `begin` refuses, found without touching anything.
+
+        Returns:
+            The settings of the set that is there; None where the folder is empty or missing.
+
+        Raises:
+            UsageError: As for `begin`.
+        """
+        there = read_settings(self.root) if self.root.is_dir() else None
+        if there is not None and there != self.settings:
+            if not overwrite:
+                raise UsageError(
+                    f"-o {self.root}: holds a set with other settings: {difference(there, self.settings)}. Choose "
+                    "another folder, or replace the set with --overwrite."
+                )
+            check_removable(self.root)
+        if there is None and self.root.is_dir():
+            strangers = [path.name for path in sorted(self.root.iterdir()) if not path.name.startswith(".")]
+            if strangers:
+                raise UsageError(
+                    f"-o {self.root}: holds files that are no set of medidiff synth, such as {strangers[0]}. "
+                    "Choose an empty folder."
+                )
+        return there
 
     def staging(self, tag: str) -> Path:
         """An empty folder for files that are being written.

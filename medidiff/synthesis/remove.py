@@ -24,52 +24,65 @@ _PATTERNS = (
 _NAME = re.compile(r"(synthetic[-_]|sub-syn)(\d{6,})(_mask|_0000|_desc-synthetic_[A-Za-z0-9]+)?(\.nii\.gz|\.json)?")
 
 
+def check_removable(root: Path) -> None:
+    """Refuse to remove a set beside whose files others lie, or on which a job works. Nothing is touched.
+
+    Raises:
+        UsageError: It is so.
+    """
+    if any(is_held(path) for path in journals(root)):
+        raise UsageError(f"-o {root}: a job works on the set that is there. Wait for it, or stop it.")
+    own = _own(root)
+    for path in sorted(root.rglob("*")):
+        inner = path.relative_to(root)
+        mine = path in own or any(folder in own for folder in path.parents)
+        if not mine and not path.is_dir() and not inner.parts[0].startswith("."):
+            raise UsageError(
+                f"-o {root}: holds a file that is not the set's, {inner}: nothing was removed. Move it, or choose "
+                "another folder."
+            )
+
+
 def remove_set(root: Path) -> None:
     """Remove a set's own files, and nothing else.
 
     Raises:
-        UsageError: A job works on it.
+        UsageError: See `check_removable`.
         OutputError: A file cannot be removed.
     """
-    if any(is_held(path) for path in journals(root)):
-        raise UsageError(f"-o {root}: a job works on the set that is there. Wait for it, or stop it.")
-    folders: set[Path] = set()
+    check_removable(root)
+    own = _own(root)
+    last = [root / RUNS, root / SETTINGS]  # what says that it is a set, and which files are its own
     try:
-        for journal in journals(root):
-            for line in journal.read_bytes().splitlines():
-                folders |= _remove_files(root, line)
-        for path in list(_unnoted(root)):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-            folders.add(path.parent)
-        for name in _TOP:
-            (root / name).unlink(missing_ok=True)
-        for path in root.glob(f"{PARTIAL}*"):
-            shutil.rmtree(path)
-        for folder in sorted(folders, key=lambda f: len(f.parts), reverse=True):
+        for path in [*sorted(own - {*last}), *root.glob(f"{PARTIAL}*"), *last]:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+        for folder in sorted({path.parent for path in own}, key=lambda f: len(f.parts), reverse=True):
             _prune(folder, root)
-        shutil.rmtree(root / RUNS, ignore_errors=True)
-        (root / SETTINGS).unlink()
     except OSError as error:
         raise OutputError(f"{root}: cannot be emptied ({error.strerror}). Choose another folder.") from error
 
 
-def _remove_files(root: Path, line: bytes) -> set[Path]:
+def _own(root: Path) -> set[Path]:
+    """The set's files, and folders that are its own as a whole."""
+    own = {root / name for name in (*_TOP, RUNS, SETTINGS)} | set(_unnoted(root))
+    for journal in journals(root):
+        for line in journal.read_bytes().splitlines():
+            own |= _noted(root, line)
+    return own
+
+
+def _noted(root: Path, line: bytes) -> set[Path]:
+    """The files of a journal's row."""
     try:
         row = json.loads(line)
     except ValueError:
         return set()
-    folders = set()
-    for kind in ("image", "mask", "record"):
-        name = row.get(kind) if isinstance(row, dict) else None
-        if not isinstance(name, str) or not name or ".." in Path(name).parts or Path(name).is_absolute():
-            continue
-        path = root / name
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-        folders.add(path.parent)
-    return folders
+    names = [row.get(kind) for kind in ("image", "mask", "record")] if isinstance(row, dict) else []
+    known = [Path(name) for name in names if isinstance(name, str) and name]
+    return {root / name for name in known if ".." not in name.parts and not name.is_absolute()}
 
 
 def _unnoted(root: Path) -> Iterator[Path]:
@@ -97,4 +110,4 @@ def _prune(folder: Path, root: Path) -> None:
         folder = folder.parent
 
 
-__all__ = ["PARTIAL", "remove_set"]
+__all__ = ["PARTIAL", "check_removable", "remove_set"]

@@ -14,6 +14,7 @@ from medidiff import __version__
 from medidiff.errors import UsageError
 from medidiff.prior import Card, Prior
 from medidiff.tasks.conditions import Value
+from medidiff.tasks.draw_sample import SAMPLING
 from medidiff.tasks.guidance import Guidance
 from medidiff.tasks.sample_maker import SampleMaker
 
@@ -152,6 +153,7 @@ class SetRequest:
             "shape": list(maker.shape),
             "spacing_mm": list(maker.spacing_mm),
             "n_steps": self.n_steps,
+            "sampling": SAMPLING,
             "guidance": None if maker.guidance is None else maker.guidance.settings(),
             "layout": self.layout,
             "format": self.form,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import numpy as np
 
 from medidiff.errors import InputError
 from medidiff.io import read_nifti
+from medidiff.synthesis.layout import MANIFEST, SETTINGS
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +96,42 @@ def records_in(folder: Path) -> list[Path]:
     if not found:
         raise InputError(f"{folder}: holds no synthetic scans of medidiff synth.")
     return found
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What a set lacks.
+
+    Attributes:
+        scans: How many of its scans have no record here; those given up are not counted.
+        of: Scans that it should have.
+        finished: Whether it was complete once: its manifest is there.
+    """
+
+    scans: int = 0
+    of: int = 0
+    finished: bool = False
+
+
+def missing_of(folder: Path, records: int) -> Missing:
+    """What a set lacks by its manifest, or by its settings where it is not finished.
+
+    Args:
+        folder: The set.
+        records: Records that are there.
+    """
+    manifest = folder / MANIFEST
+    if manifest.is_file():
+        import pyarrow.parquet as pq
+
+        status = pq.read_table(manifest, columns=["status"]).column("status").to_pylist()
+        made = sum(one == "done" for one in status)
+        return Missing(max(0, made - records), made, finished=True)
+    try:
+        count = int(json.loads((folder / SETTINGS).read_text(encoding="utf-8"))["count"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return Missing()
+    return Missing(max(0, count - records), count)
 
 
 def without_record(folder: Path) -> list[Path]:

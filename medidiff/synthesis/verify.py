@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from medidiff.synthesis.request import SetRequest, settings_hash
 from medidiff.synthesis.stored import Stored, files_of_record, read_stored
 from medidiff.synthesis.write import FORMAT, Writer
 from medidiff.tasks.condition_request import ConditionPlan, ranges_of
+from medidiff.tasks.draw_sample import SAMPLING
 from medidiff.tasks.sample_maker import SampleMaker
 
 IDENTICAL, WITHIN, DIFFERENT, NO_PRIOR = "identical", "within tolerance", "not reproduced", "prior missing"
@@ -98,7 +99,12 @@ class Verifier:
         wrong = [key for key in keys if record.get(key) != told[key]]
         if wrong:
             return Verdict(record_path, DIFFERENT, f"the record's {', '.join(wrong)} is not what was made")
-        return _compare(record_path, stored, fresh, writer, same_here)
+        verdict = _compare(record_path, stored, fresh, writer, same_here)
+        before = record["settings"].get("sampling", 1)
+        if before != SAMPLING and verdict.status != IDENTICAL:
+            told = f"{verdict.detail}; made by sampling version {before}, this medidiff has {SAMPLING}"
+            verdict = replace(verdict, detail=told)
+        return verdict
 
     def _tools(self, record: Mapping[str, Any], path: Path) -> tuple[SampleMaker, Writer]:
         settings, key = record["settings"], record["settings_hash"]

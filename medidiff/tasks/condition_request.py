@@ -109,7 +109,7 @@ def parse_requests(slots: ConditionSlots, texts: Sequence[str], *, extrapolate: 
 
     Args:
         slots: What the prior can be conditioned on.
-        texts: Each "name=value": a value (sex=F, volume_ml=2.8), unknown, a range (1.6:2.2, 70:, :30, open ends reach
+        texts: Each "name=value": a value (sex=F, volume_ml=2.8), unknown, a range (2.4:2.8, 70:, :30, open ends reach
             to the trained ones), a percentile of the train scans (p50) or a range of them (p0:p5).
         extrapolate: Allow numbers out of the trained range.
 
@@ -120,7 +120,7 @@ def parse_requests(slots: ConditionSlots, texts: Sequence[str], *, extrapolate: 
     for text in texts:
         name, equals, wanted = (part.strip() for part in text.partition("="))
         if not equals or not name or not wanted:
-            raise UsageError(f"--cond {text}: write name=value, such as sex=F, volume_ml=1.6:2.2 or volume_ml=p0:p5.")
+            raise UsageError(f"--cond {text}: write name=value, such as sex=F, volume_ml=2.4:2.8 or volume_ml=p0:p5.")
         if name in requests:
             raise UsageError(f"--cond {text}: {name} is given twice. Give it once.")
         requests[name] = _request(slots, name, wanted, extrapolate)

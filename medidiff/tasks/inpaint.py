@@ -140,7 +140,7 @@ def hole_of(volume: Volume, mask: Volume) -> np.ndarray:
         raise InputError(f"--mask {mask.name or 'mask'}: holds NaN or infinite values. Mark the part to fill with 1.")
     hole = np.asarray(mask.data != 0)
     if not hole.any() or hole.all():
-        what = "covers everything: use `synthesise`" if hole.any() else "is empty: nothing to fill"
+        what = "covers everything: use `medidiff synth`" if hole.any() else "is empty: nothing to fill"
         raise InputError(f"--mask {mask.name or 'mask'}: {what}. Mark the part to fill with 1, the rest with 0.")
     return hole
 

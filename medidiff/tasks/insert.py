@@ -28,6 +28,8 @@ from medidiff.tasks.remeasure import continued, remeasured
 from medidiff.tasks.session import Session
 from medidiff.volume import Volume
 
+VOLUME, TOLERANCE = "volume_ml", 0.1
+"""The condition that a label map shows, and by how much it may miss what was asked for without a warning."""
 AROUND = 32
 """Voxels around the region that the prior sees when only the region is to change: what it can see, and twice as far as
 tiles of a scan need (`tiling.MARGIN`)."""
@@ -108,10 +110,14 @@ def insert(
         made = [work.make(i, values, n_steps, guidance) for i, values in enumerate(asked)]
         noise_map = volume.with_data(np.where(inside, np.inf, seen.level_map()).astype(np.float32))
     output, beyond = made[0].image, [plan.extrapolated(values) if plan is not None else [] for values in asked]
+    voxel_ml = abs(float(np.linalg.det(volume.affine_ras[:3, :3]))) / 1000
+    has_masks = bool(card.masks)
+    got = [{VOLUME: float(np.count_nonzero(one.label.data)) * voxel_ml} if has_masks else {} for one in made]
     figures = {
         **seen.figures,
         "inserted_voxels": int(inside.sum()),
-        "inserted_ml": float(inside.sum() * abs(np.linalg.det(volume.affine_ras[:3, :3])) / 1000),
+        "region_ml": float(inside.sum() * voxel_ml),
+        "measured": got,
         "observed_voxels_kept": paste,
         "rms_change_outside": _rms((output.data.astype(np.float64) - volume.data)[~inside]),
         "conditions": asked,
@@ -145,6 +151,7 @@ def insert(
             *generation_warnings(session.prior),
             *(plan.notes if plan is not None else ()),
             *beyond_warnings(beyond),
+            *_not_reached(asked, got),
         ],
         provenance=session.provenance(
             settings,
@@ -156,6 +163,19 @@ def insert(
         ),
         figures=figures,
     )
+
+
+def _not_reached(asked: list[dict[str, Value]], got: list[dict[str, float]]) -> list[str]:
+    """What to know where the label map's volume is not the one that was asked for."""
+    told = []
+    for i, (wanted, measured) in enumerate(zip(asked, got, strict=True)):
+        value, found = wanted.get(VOLUME), measured.get(VOLUME)
+        if isinstance(value, (int, float)) and found is not None and abs(found - value) > TOLERANCE * value:
+            told.append(
+                f"sample {i + 1}: {VOLUME} {value:.3g} was asked for, the label map has {found:.3g}: the surroundings "
+                "bind it, or it does not fit the region. Try --samples, another --seed or a larger region."
+            )
+    return told
 
 
 def beyond_warnings(beyond: list[list[str]]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from medidiff.errors import PriorError, UsageError
 from medidiff.prior import Card, Prior
 from medidiff.tasks.condition_request import ConditionPlan, with_own_noise
 from medidiff.tasks.conditions import Value, encode_conditions
-from medidiff.tasks.draw_sample import check_steps, draw_sample
+from medidiff.tasks.draw_sample import check_steps, draw_sample, sample_levels
 from medidiff.tasks.guidance import Guidance
 from medidiff.tasks.inpaint import generation_warnings
 from medidiff.tasks.session import Session
@@ -169,9 +170,13 @@ class SampleMaker:
 
     @property
     def evaluations(self) -> int:
-        """Network evaluations of one sample, at most."""
-        guided = self.guidance is not None and self.guidance.active
-        return (self.n_steps + 1) * (2 if guided else 1) - guided
+        """Network evaluations of one sample."""
+        guidance = self.guidance
+        if guidance is None or not guidance.active:
+            return self.n_steps + 1
+        low, high = guidance.interval
+        levels = [math.inf, *sample_levels(self.card, self.n_steps).tolist()[:-2]]  # the last is not guided
+        return self.n_steps + 1 + sum(low < level <= high for level in levels)
 
 
 def label_map(channels: np.ndarray, names: Sequence[str]) -> np.ndarray | None:

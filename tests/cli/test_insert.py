@@ -33,6 +33,9 @@ def test_image_label_and_record(scan: Path, joint: Path, tmp_path: Path, run: Ru
     inside = (np.linalg.norm(indices - [0, -1, 20], axis=1) <= 6).reshape(before.shape)
     assert np.array_equal(after.data[~inside], before.data[~inside])
     assert (after.data[inside] != before.data[inside]).mean() > 0.9
+    for volume in (after, label):
+        assert volume.header is not None
+        assert volume.header.descrip.startswith("SYNTHETIC in part, see its JSON; medidiff")
     assert set(np.unique(label.data)) <= {0, 1, 2}
     assert 0 < (label.data > 0).sum() <= inside.sum()
     assert not label.data[~inside].any()

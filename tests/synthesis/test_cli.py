@@ -23,7 +23,7 @@ def test_a_set_and_what_is_told(run: Run, tmp_path: Path) -> None:
     assert plan.code == 0, plan.err
     told = json.loads(plan.out)
     assert told["status"] == "checked"
-    assert told["evaluations_a_scan"] == 6
+    assert told["evaluations_a_scan"] == 4
     assert told["seconds"] >= 0
     assert not (tmp_path / "set").exists()
     done = run(*asked, *FAST)

@@ -63,7 +63,7 @@ def test_record_manifest_and_labels_tell_the_same(flat: Path) -> None:
     image: Any = nib.load(flat / row["image"])
     assert row["voxels_sha256"] == hash_array(np.asarray(image.dataobj))
     assert row["prior_hash"] == record["prior"]["hash"]
-    assert (row["index"], row["seed"], row["attempt"], row["nfe"]) == (1, 0, 0, 6)
+    assert (row["index"], row["seed"], row["attempt"], row["nfe"]) == (1, 0, 0, 4)
     assert row["condition_volume_ml"] == record["conditions"]["volume_ml"]
     mask: Any = nib.load(flat / row["mask"])
     counted = np.count_nonzero(np.asarray(mask.dataobj)) / 1000

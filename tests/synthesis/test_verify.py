@@ -11,11 +11,12 @@ import pytest
 from medidiff.errors import InputError
 from medidiff.io import read_nifti, write_nifti
 from medidiff.prior import Prior
-from medidiff.synthesis.request import SetRequest
+from medidiff.synthesis.request import SetRequest, settings_hash
 from medidiff.synthesis.run import Where, run
 from medidiff.synthesis.stored import record_of, records_in
 from medidiff.synthesis.verify import DIFFERENT, IDENTICAL, NO_PRIOR, WITHIN, Verifier
 from medidiff.tasks.condition_request import parse_requests
+from medidiff.tasks.draw_sample import SAMPLING
 
 from .conftest import SLOTS, Options, Run
 
@@ -103,7 +104,41 @@ def test_a_file_that_no_record_speaks_of_is_found(flat: Path, run: Run) -> None:
     done = run("verify", flat, "--json")
     assert done.code == 3
     assert "no record speaks of it" in done.out
-    assert json.loads(done.out)["counts"] == {"identical": 2, "not reproduced": 2}
+    assert json.loads(done.out)["counts"] == {"identical": 2, "not reproduced": 3}
+
+
+def test_a_set_that_lacks_scans_is_found(flat: Path, run: Run) -> None:
+    """A finished one fails; one that is not finished says so; one damaged scan does not hide the others."""
+    for path in flat.glob("synthetic-000002*"):
+        path.unlink()
+    done = run("verify", flat, "--all")
+    assert done.code == 3
+    assert "1 of its 3 scans are missing" in done.err
+    (flat / "manifest.parquet").unlink()
+    done = run("verify", flat, "--all")
+    assert done.code == 0
+    assert "2 identical (of 2 scans); not finished: 1 of 3 are not made yet" in done.out
+    (flat / "synthetic-000000_mask.nii.gz").unlink()
+    done = run("verify", flat, "--all", "--json")
+    assert done.code == 3
+    assert json.loads(done.out)["counts"] == {"identical": 1, "not reproduced": 1}
+    (flat / "synthetic-000000.json").write_text("{")
+    assert json.loads(run("verify", flat, "--all", "--json").out)["counts"] == {"identical": 1, "not reproduced": 1}
+
+
+def test_another_version_of_the_sampler_is_told(flat: Path) -> None:
+    path = flat / "synthetic-000001.json"
+    record = json.loads(path.read_text())
+    del record["settings"]["sampling"]  # version 1 did not say
+    record["settings_hash"] = settings_hash(record["settings"])
+    record["files"]["image"]["voxels_sha256"] = "0" * 64
+    path.write_text(json.dumps(record))
+    image = flat / "synthetic-000001.nii.gz"
+    volume = read_nifti(image)
+    write_nifti(volume.with_data(volume.data + 1), image)
+    verdict = Verifier(None, MACHINE).verify(path)
+    assert verdict.status == WITHIN
+    assert f"made by sampling version 1, this medidiff has {SAMPLING}" in verdict.detail
 
 
 def test_a_moved_grid_is_found(flat: Path) -> None:

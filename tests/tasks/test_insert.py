@@ -82,7 +82,7 @@ def test_nothing_outside_changes_and_the_region_is_the_label(scan: Volume, regio
     assert np.array_equal(result.masks[0].data, inside.astype(np.uint8))
     assert result.masks[0].data.dtype == np.uint8
     assert result.figures["rms_change_outside"] == 0
-    assert result.figures["inserted_ml"] == pytest.approx(inside.sum() * 10 / 1000)
+    assert result.figures["region_ml"] == pytest.approx(inside.sum() * 10 / 1000)
     assert result.noise_map is not None
     assert np.array_equal(np.isinf(result.noise_map.data), inside)
     assert result.nfe == 3 + 1
@@ -113,7 +113,12 @@ def test_masks_are_sampled_with_the_image_and_cut_to_the_region(
     assert set(np.unique(labels)) == {0, 1}
     assert not labels[~region.data].any()
     assert 0 < labels.sum() < region.data.sum()
+    measured = [float((mask.data > 0).sum()) * 10 / 1000 for mask in result.masks]
+    assert [got["volume_ml"] for got in result.figures["measured"]] == pytest.approx(measured)
     asked = result.figures["conditions"]
+    wide = abs(measured[0] - float(asked[0]["volume_ml"])) > 0.1 * float(asked[0]["volume_ml"])
+    assert wide == any(text.startswith("sample 1: volume_ml") for text in result.warnings)
+    assert wide  # weights are random: what is asked for is not what comes
     assert asked == [plan.draw(0, 0), plan.draw(0, 1)]
     second = insert(scan, region, joint_prior, conditions=asked[0], **CPU)
     assert np.array_equal(second.output.data, result.samples[0].data), "fixed conditions give what the plan gave"

@@ -38,7 +38,7 @@ def test_bad_requests_are_refused(tiny_prior: Prior) -> None:
             synthesise(tiny_prior, shape, **CPU)
     with pytest.raises(UsageError, match="count 0"):
         synthesise(tiny_prior, (8, 8, 8), count=0, **CPU)
-    with pytest.raises(UsageError, match="n_steps 1"):
+    with pytest.raises(UsageError, match="--steps 1"):
         synthesise(tiny_prior, (8, 8, 8), n_steps=1, device="cpu")
     with pytest.raises(UsageError, match="spacing_mm"):
         synthesise(tiny_prior, (8, 8, 8), spacing_mm=(1.0, 0.0, 1.0), **CPU)
