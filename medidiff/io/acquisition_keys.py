@@ -51,6 +51,7 @@ CODES: dict[str, frozenset[str]] = {
         """.split()
     )
     | {f"CT_SOM{generation} {mode}" for generation in (5, 7, 8) for mode in ("SEQ", "SPI", "MON", "TOP")},
+    "SyntheticData": frozenset({"YES"}),
 }
 """Codes, one or several: each is kept if it is in the vocabulary."""
 

@@ -36,7 +36,10 @@ def test_the_card(shipped: Prior) -> None:
 
 def test_what_it_can_be_asked_for(shipped: Prior) -> None:
     slots = shipped.card.conditions
-    asked = {"hippocampus": ({"volume_ml", "own_noise"}, {"kind"}), "brain": ({"age_years"}, {"sex", "kind"})}[shipped.card.name]
+    asked = {
+        "hippocampus": ({"volume_ml", "own_noise"}, {"kind"}),
+        "brain": ({"age_years"}, {"sex", "kind"}),
+    }[shipped.card.name]
     assert (set(slots.continuous), set(slots.categorical)) == asked
     for slot in slots.continuous.values():
         assert len(slot.quantiles) == 21

@@ -44,6 +44,7 @@ _TEXTS = {
     "ScanOptions": "ScanOptions",
     "ParallelAcquisitionTechnique": "ParallelAcquisitionTechnique",
     "ConvolutionKernel": "ConvolutionKernel",
+    "SyntheticData": "SyntheticData",
 }
 _GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 _MACROS = (

@@ -127,6 +127,12 @@ def test_a_classic_ct_file(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize(("said", "told"), [("YES", {"SyntheticData": "YES"}), ("NO", {}), ("MEIER", {})])
+def test_synthetic_scans_say_so(tmp_path: Path, said: str, told: dict[str, str]) -> None:
+    facts = acquisition_facts(candidate(saved(tmp_path / "a.dcm", CTImageStorage, SyntheticData=said), "CT"))
+    assert {key: value for key, value in facts.items() if key == "SyntheticData"} == told
+
+
 def test_an_enhanced_file_frame_by_frame(tmp_path: Path) -> None:
     """A frame's own group comes first, then the shared one, then the top of the file."""
     timing = item(RepetitionTime="500", FlipAngle="52", EchoTrainLength=1)
