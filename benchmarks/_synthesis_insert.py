@@ -120,7 +120,7 @@ def _row(prior: Prior, plan: ConditionPlan, case: Case, number: int, steps: int)
         "prior": prior.card.name,
         "trained_to": prior.card.task,
         "asked": pasted.figures["conditions"][0],
-        "region_ml": pasted.figures["inserted_ml"],
+        "region_ml": pasted.figures["region_ml"],
         "label_ml": float(label.sum() * np.prod(scan.spacing_mm) / 1000),
         "noise_share_of_range": noise / span,
         "change_outside_pasted": pasted.figures["rms_change_outside"] / noise,
