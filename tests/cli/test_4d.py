@@ -71,7 +71,7 @@ def test_every_frame_is_denoised_as_if_alone(dwi: np.ndarray, tmp_path: Path, ru
         np.testing.assert_array_equal(residual[k].data, dwi[..., k] - clean[k].data)
     record = done.json["files"][0]["record"]
     assert len(record["result"]["figures"]["frames"]) == 3
-    assert record["result"]["nfe"] == 3 * (2 + 2 * 22)
+    assert record["result"]["nfe"] == 3 * (2 + 2 * 21)
     assert len(record["result"]["provenance"]["input_data_sha256"]) == 3
     nib.save(nib.Nifti1Image(dwi[..., 1], np.diag([2.0, 2.0, 3.0, 1.0])), "one.nii.gz")  # pyright: ignore
     assert run("denoise", "one.nii.gz", "-o", "alone.nii.gz", "--modality", "MR", *args[:4], *QUICK).code == 0
