@@ -14,7 +14,6 @@ from benchmarks._synthesis_settings import Settings, key
 from medidiff.prior import Prior
 
 _CHUNK = 25
-VOLUME = "volume_ml"
 
 
 @dataclass(frozen=True)
@@ -57,9 +56,10 @@ def our_pairs(
     if settings.samples is not None and prior == settings.prior and steps is None:
         pairs = read_made(settings.samples)
         return Made(pairs.take(slice(0, count)), float("nan"), float("nan"))
-    from medidiff.synthesis.checks import default_checks, measure, problems
+    from medidiff.synthesis.checks import default_checks, problems
     from medidiff.synthesis.request import SetRequest
     from medidiff.tasks.guidance import Guidance, advised
+    from medidiff.tasks.measured import VOLUME, measure
     from medidiff.tasks.sample_maker import SampleMaker
 
     loaded, steps = Prior.load(prior), steps or settings.sample_steps
@@ -75,7 +75,7 @@ def our_pairs(
         before, asked = time.process_time(), _volume(volumes, slots.get(VOLUME), seed, index)
         conditions, attempt = {} if np.isnan(asked) else {VOLUME: asked}, 0
         sample = maker.make(index, conditions=conditions)
-        while attempt + 1 < attempts and problems(sample, measure(sample, maker.spacing_mm), checks):
+        while attempt + 1 < attempts and problems(sample, measure(sample.mask, maker.voxel_mm3), checks):
             attempt += 1
             sample = maker.make(index, attempt, conditions=conditions)
         return {

@@ -8,6 +8,7 @@ import numpy as np
 
 from medidiff.errors import UsageError
 from medidiff.prior import Card
+from medidiff.tasks.measured import MEASURABLE, TOLERANCE, missed
 from medidiff.tasks.sample_maker import Sample
 
 LOWEST, HIGHEST = -2.0, 2.5
@@ -17,15 +18,6 @@ MOST_BEYOND = 0.005
 """Three times the largest share that a val scan has beyond the limits."""
 LEAST_SPREAD = 0.05
 """Standard deviation of normalised intensities under which a scan is empty; val scans have 0.50 to 0.58."""
-MEASURABLE = ("volume_ml",)
-"""Conditions that can be measured in a sample, and how: `volume_ml` by the mask."""
-
-
-def measure(sample: Sample, spacing_mm: Sequence[float]) -> dict[str, float]:
-    """What can be measured in a sample: `volume_ml` of everything its mask names."""
-    if sample.mask is None:
-        return {}
-    return {"volume_ml": float(np.count_nonzero(sample.mask)) * float(np.prod(spacing_mm)) / 1000}
 
 
 def problems(sample: Sample, measured: Mapping[str, float], checks: Mapping[str, float]) -> list[str]:
@@ -33,7 +25,7 @@ def problems(sample: Sample, measured: Mapping[str, float], checks: Mapping[str,
 
     Args:
         sample: The sample.
-        measured: From `measure`.
+        measured: From `tasks.measured`.
         checks: Largest relative error of a measured condition, by its name.
     """
     if not np.isfinite(sample.image).all():
@@ -46,16 +38,14 @@ def problems(sample: Sample, measured: Mapping[str, float], checks: Mapping[str,
         found.append(f"flat: standard deviation {float(sample.image.std()):.3g}")
     if sample.mask is not None and not sample.mask.any():
         return [*found, "mask empty: no voxel"]
-    for name, tolerance in sorted(checks.items()):
-        asked, got = sample.conditions.get(name), measured.get(name)
-        if isinstance(asked, (int, float)) and got is not None and abs(got - asked) > tolerance * abs(asked):
-            found.append(f"{name}: asked for {asked:.4g}, measured {got:.4g}")
+    for name, asked, got in missed(sample.conditions, measured, checks):
+        found.append(f"{name}: asked for {asked:.4g}, measured {got:.4g}")
     return found
 
 
 def default_checks(card: Card) -> dict[str, float]:
-    """10% for every condition that this prior takes and its samples let one measure."""
-    return dict.fromkeys(_measurable(card), 0.1)
+    """`TOLERANCE` for every condition that this prior takes and its samples let one measure."""
+    return dict.fromkeys(_measurable(card), TOLERANCE)
 
 
 def parse_checks(texts: Sequence[str], card: Card) -> dict[str, float]:
@@ -89,4 +79,4 @@ def _measurable(card: Card) -> list[str]:
     return [name for name in MEASURABLE if masked and name in card.conditions.continuous]
 
 
-__all__ = ["MEASURABLE", "default_checks", "measure", "parse_checks", "problems"]
+__all__ = ["default_checks", "parse_checks", "problems"]

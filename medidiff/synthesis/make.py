@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from medidiff.errors import OutputError
-from medidiff.synthesis.checks import measure, problems
+from medidiff.synthesis.checks import problems
 from medidiff.synthesis.controls import group_of
 from medidiff.synthesis.request import SetRequest
 from medidiff.synthesis.write import Writer, publish
+from medidiff.tasks.measured import measure
 from medidiff.tasks.sample_maker import SampleMaker
 
 
@@ -39,7 +40,7 @@ def make_one(
     for attempt in range(request.max_attempts):
         sample = maker.make(index, attempt)
         seconds, nfe = seconds + sample.seconds, nfe + sample.nfe
-        measured = measure(sample, maker.spacing_mm)
+        measured = measure(sample.mask, maker.voxel_mm3)
         found = problems(sample, measured, request.checks)
         if found:
             rejected.append("; ".join(found))

@@ -14,7 +14,6 @@ import numpy as np
 from medidiff.errors import InputError, PriorError
 from medidiff.io import hash_array
 from medidiff.prior import Prior, list_priors, read_entry, resolve_prior
-from medidiff.synthesis.checks import measure
 from medidiff.synthesis.controls import group_in
 from medidiff.synthesis.layout import make_layout
 from medidiff.synthesis.request import SetRequest, settings_hash
@@ -22,6 +21,7 @@ from medidiff.synthesis.stored import Stored, files_of_record, read_stored
 from medidiff.synthesis.write import FORMAT, Writer
 from medidiff.tasks.condition_request import ConditionPlan, ranges_of
 from medidiff.tasks.draw_sample import SAMPLING
+from medidiff.tasks.measured import measure
 from medidiff.tasks.sample_maker import SampleMaker
 
 IDENTICAL, WITHIN, DIFFERENT, NO_PRIOR = "identical", "within tolerance", "not reproduced", "prior missing"
@@ -88,7 +88,7 @@ class Verifier:
         same_here = again == record["files"]["image"]["voxels_sha256"]
         facts = {
             "group": group_in(record["settings"]["plan"], sample.index),
-            "measured": measure(sample, maker.spacing_mm),
+            "measured": measure(sample.mask, maker.voxel_mm3),
             "rejected": record["rejected"],
         }
         with tempfile.TemporaryDirectory() as folder:

@@ -62,6 +62,7 @@ def draw_sample(
     """
     first: list[Tensor] = []
     masks = _unobserved_masks(session, y, noise_map)
+    cond = {name: value.to(session.device) for name, value in (cond or {}).items()}
 
     def denoise_map(x: Tensor, sigma: Tensor) -> Tensor:
         out = session.evaluate(x, sigma, cond, guidance)

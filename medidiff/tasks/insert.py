@@ -23,13 +23,12 @@ from medidiff.tasks.grids import keep_unmeasured
 from medidiff.tasks.guidance import Guidance
 from medidiff.tasks.inpaint import generation_warnings, hole_of, observe_around
 from medidiff.tasks.known_noise import NoiseKind
+from medidiff.tasks.measured import MEASURABLE, TOLERANCE, VOLUME, measure, missed
 from medidiff.tasks.observation import Observation
 from medidiff.tasks.remeasure import continued, remeasured
 from medidiff.tasks.session import Session
 from medidiff.volume import Volume
 
-VOLUME, TOLERANCE = "volume_ml", 0.1
-"""The condition that a label map shows, and by how much it may miss what was asked for without a warning."""
 AROUND = 32
 """Voxels around the region that the prior sees when only the region is to change: what it can see, and twice as far as
 tiles of a scan need (`tiling.MARGIN`)."""
@@ -110,13 +109,12 @@ def insert(
         made = [work.make(i, values, n_steps, guidance) for i, values in enumerate(asked)]
         noise_map = volume.with_data(np.where(inside, np.inf, seen.level_map()).astype(np.float32))
     output, beyond = made[0].image, [plan.extrapolated(values) if plan is not None else [] for values in asked]
-    voxel_ml = abs(float(np.linalg.det(volume.affine_ras[:3, :3]))) / 1000
-    has_masks = bool(card.masks)
-    got = [{VOLUME: float(np.count_nonzero(one.label.data)) * voxel_ml} if has_masks else {} for one in made]
+    voxel_mm3 = abs(float(np.linalg.det(volume.affine_ras[:3, :3])))
+    got = [measure(one.label.data if card.masks else None, voxel_mm3) for one in made]
     figures = {
         **seen.figures,
         "inserted_voxels": int(inside.sum()),
-        "region_ml": float(inside.sum() * voxel_ml),
+        "region_ml": measure(inside, voxel_mm3)[VOLUME],
         "measured": got,
         "observed_voxels_kept": paste,
         "rms_change_outside": _rms((output.data.astype(np.float64) - volume.data)[~inside]),
@@ -166,13 +164,12 @@ def insert(
 
 
 def _not_reached(asked: list[dict[str, Value]], got: list[dict[str, float]]) -> list[str]:
-    """What to know where the label map's volume is not the one that was asked for."""
+    """What to know where a label map does not show what was asked for."""
     told = []
     for i, (wanted, measured) in enumerate(zip(asked, got, strict=True)):
-        value, found = wanted.get(VOLUME), measured.get(VOLUME)
-        if isinstance(value, (int, float)) and found is not None and abs(found - value) > TOLERANCE * value:
+        for name, value, found in missed(wanted, measured, dict.fromkeys(MEASURABLE, TOLERANCE)):
             told.append(
-                f"sample {i + 1}: {VOLUME} {value:.3g} was asked for, the label map has {found:.3g}: the surroundings "
+                f"sample {i + 1}: {name} {value:.3g} was asked for, the label map has {found:.3g}: the surroundings "
                 "bind it, or it does not fit the region. Try --samples, another --seed or a larger region."
             )
     return told
@@ -213,7 +210,6 @@ class _Work:
         """Sample number `index`."""
         # A plan was held against the trained ranges when it was made.
         cond = encode_conditions(self.session.card.conditions, values, extrapolate=True)
-        cond = {name: value.to(self.session.device) for name, value in cond.items()}
         x, log_variance = draw_sample(self.session, self.y, self.levels, index, n_steps, cond=cond, guidance=guidance)
         sampled = x[0].float().cpu().numpy()
         clean = self._whole(sampled[self.image], self.seen.y)

@@ -128,7 +128,6 @@ class SampleMaker:
         conditions = with_own_noise(self.card.conditions.continuous, conditions, session.seed, index)
         # What was asked for was held against the trained ranges when the plan was made.
         cond = encode_conditions(self.card.conditions, conditions, extrapolate=True)
-        cond = {name: value.to(session.device) for name, value in cond.items()}
         with torch.inference_mode():
             x, _ = draw_sample(
                 session,
@@ -167,6 +166,11 @@ class SampleMaker:
     def _grid(self) -> tuple[int, ...]:
         """The shape, rounded up to what the network takes: its own padding would mirror the sampler's noise."""
         return tuple(n + -n % self.card.network.alignment for n in self.shape)
+
+    @property
+    def voxel_mm3(self) -> float:
+        """Volume of a sample's voxels."""
+        return math.prod(self.spacing_mm)
 
     @property
     def evaluations(self) -> int:

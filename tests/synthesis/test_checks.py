@@ -8,7 +8,8 @@ import pytest
 
 from medidiff.errors import UsageError
 from medidiff.prior import Prior
-from medidiff.synthesis.checks import LOWEST, MOST_BEYOND, default_checks, measure, parse_checks, problems
+from medidiff.synthesis.checks import LOWEST, MOST_BEYOND, default_checks, parse_checks, problems
+from medidiff.tasks.measured import measure
 from medidiff.tasks.sample_maker import Sample
 
 from .conftest import make_prior
@@ -24,13 +25,13 @@ def sample(volume_ml: float = 2.0, **changes: Any) -> Sample:
 
 
 def found(made: Sample, tolerance: float = 0.1) -> list[str]:
-    return [text.partition(":")[0] for text in problems(made, measure(made, (1, 1, 1)), {"volume_ml": tolerance})]
+    return [text.partition(":")[0] for text in problems(made, measure(made.mask, 1), {"volume_ml": tolerance})]
 
 
 def test_volume_is_counted_in_ml() -> None:
-    assert measure(sample(), (1, 1, 1)) == {"volume_ml": 2.0}
-    assert measure(sample(), (2, 1, 0.5)) == {"volume_ml": 2.0}
-    assert measure(sample(mask=None), (1, 1, 1)) == {}
+    assert measure(sample().mask, 1) == {"volume_ml": 2.0}
+    assert measure(sample().mask, 0.5) == {"volume_ml": 1.0}
+    assert measure(None, 1) == {}
 
 
 def test_each_rule_throws_away_what_it_names() -> None:
