@@ -22,6 +22,10 @@ class Augmentation(BaseModel):
     mirror: bool = False
     """Left and right are exchanged in half of the patches, as in another body: for what is nearly symmetric, or for
     cohorts that have both sides. Samples of crops of one side would be of either."""
+    centred: float = Field(default=0, ge=0, le=1)
+    """Share of patches cut from the middle of the scan, as samples are; the others lie anywhere. For crops about as
+    large as a patch: from patches that lie anywhere samples are learned that do, since a few voxels more or less are
+    too little to be told by the position."""
     axes: bool = True
     """Random permutation of the axes (the spacing follows)."""
     contrast: float = Field(default=0.6, ge=0, le=1)
@@ -85,7 +89,8 @@ def random_patch(
     full = np.array(case.shape)[order]
     factors = np.where(full >= factors * 16, factors, 1)
     size = np.array(shape) * factors
-    starts = _starts(case, order, full, size, rng)
+    centred = how.centred > 0 and bool(rng.random() < how.centred)
+    starts = (np.maximum(full - size, 0) // 2).tolist() if centred else _starts(case, order, full, size, rng)
     box = [slice(0)] * 3
     for axis, start, length, n in zip(order, starts, size, full, strict=True):
         box[axis] = slice(int(start), int(min(start + length, n)))
@@ -94,7 +99,7 @@ def random_patch(
     data = block_mean(case.read(where).transpose(*order).astype(np.float32), blocks)
     labels = [block_mean(mask.transpose(*order).astype(np.float32), blocks) for mask in case.read_masks(where)]
     inside = np.ones(data.shape, dtype=bool) if case.masks else None
-    before, after = _missing(data.shape, shape, rng)
+    before, after = _missing(data.shape, shape, None if centred else rng)
     if any(before) or any(after):
         ends = list(zip(before, after, strict=True))
         data = np.pad(data, ends, mode="symmetric")
@@ -138,13 +143,13 @@ def _starts(
 
 
 def _missing(
-    have: tuple[int, ...], shape: tuple[int, int, int], rng: np.random.Generator
+    have: tuple[int, ...], shape: tuple[int, int, int], rng: np.random.Generator | None
 ) -> tuple[list[int], list[int]]:
-    """How many voxels a box that is too small is mirrored by at its two ends."""
+    """How many voxels a box that is too small is mirrored by at its two ends; None: as many at both, or one more."""
     missing = [s - n for s, n in zip(shape, have, strict=True)]
     if not any(missing):
         return [0, 0, 0], [0, 0, 0]
-    before = [int(rng.integers(0, m + 1)) for m in missing]
+    before = [m // 2 if rng is None else int(rng.integers(0, m + 1)) for m in missing]
     return before, [m - b for m, b in zip(missing, before, strict=True)]
 
 

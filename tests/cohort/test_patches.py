@@ -66,6 +66,29 @@ def test_small_scan_is_mirrored_not_padded_with_zeros() -> None:
     assert (patch == 5).all()
 
 
+def test_a_centred_patch_is_the_middle_whatever_the_seed() -> None:
+    """Too long along the first axis, right along the second, one voxel and three too short: mirrored at both ends."""
+    data = np.random.default_rng(1).standard_normal((21, 16, 13)).astype(np.float16)
+    case = Case("crop", data, (1.0, 1.0, 1.0), 0.0, "x", affine_ras=np.eye(4), body=((0, 0, 0), (21, 16, 13)))
+    wanted = np.pad(data[2:18], [(0, 0), (0, 0), (1, 2)], mode="symmetric").astype(np.float32)
+    for seed in range(5):
+        how = PLAIN.model_copy(update={"centred": 1.0})
+        patch = random_patch(case, (16, 16, 16), how, np.random.default_rng(seed), position=True)
+        assert np.array_equal(patch.data, wanted)
+        assert patch.position is not None
+        middle = patch.position[:, :3] @ [7.5, 7.5, 7.5] + patch.position[:, 3]
+        assert np.abs(middle * 100).max() <= 0.5 + 1e-4  # mm: where `Session.know_body_fills` says a sample lies
+
+
+def test_some_patches_are_centred() -> None:
+    case = _noise_case((40, 16, 16), 1.0)
+    how = PLAIN.model_copy(update={"centred": 0.5})
+    rng = np.random.default_rng(0)
+    middle = case.data[12:28].astype(np.float32)
+    found = [np.array_equal(random_patch(case, (16, 16, 16), how, rng).data, middle) for _ in range(200)]
+    assert 80 < sum(found) < 125  # half, and one in 25 of the others
+
+
 def _ramps(shape: tuple[int, int, int], low: tuple[int, ...], high: tuple[int, ...]) -> list[Case]:
     """A scan of the body coordinate along R, one along A and one along S, on an oblique grid; in steps of float32."""
     turn = np.linalg.qr(np.random.default_rng(3).standard_normal((3, 3)))[0]
