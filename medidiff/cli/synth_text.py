@@ -94,7 +94,7 @@ def tell_plan(request: SetRequest, maker: SampleMaker, where: Where, as_json: bo
     evaluation = maker.time_evaluation()
     voxels = math.prod(maker.shape)
     itemsize = 2 if settings["dtype"] == "int16" or request.form == "dicom" else 4
-    each = voxels * (itemsize + any(name.startswith("mask") for name in maker.card.channels)) + _RECORD_BYTES
+    each = voxels * (itemsize + bool(maker.card.masks)) + _RECORD_BYTES
     place = next(path for path in (where.root.resolve(), *where.root.resolve().parents) if path.exists())
     if not os.access(place, os.W_OK):
         warn(f"-o {where.root}: {place} cannot be written. Choose another folder.")

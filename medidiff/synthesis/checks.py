@@ -75,8 +75,7 @@ def parse_checks(texts: Sequence[str], card: Card) -> dict[str, float]:
 
 
 def _measurable(card: Card) -> list[str]:
-    masked = any(name.startswith("mask") for name in card.channels)
-    return [name for name in MEASURABLE if masked and name in card.conditions.continuous]
+    return [name for name in MEASURABLE if card.masks and name in card.conditions.continuous]
 
 
 __all__ = ["default_checks", "parse_checks", "problems"]

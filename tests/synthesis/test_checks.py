@@ -10,7 +10,7 @@ from medidiff.errors import UsageError
 from medidiff.prior import Prior
 from medidiff.synthesis.checks import LOWEST, MOST_BEYOND, default_checks, parse_checks, problems
 from medidiff.tasks.measured import measure
-from medidiff.tasks.sample_maker import Sample
+from medidiff.tasks.sample_maker import Sample, SampleMaker
 
 from .conftest import make_prior
 
@@ -32,6 +32,11 @@ def test_volume_is_counted_in_ml() -> None:
     assert measure(sample().mask, 1) == {"volume_ml": 2.0}
     assert measure(sample().mask, 0.5) == {"volume_ml": 1.0}
     assert measure(None, 1) == {}
+
+
+def test_volume_of_voxels_that_are_no_cubes() -> None:
+    maker = SampleMaker(make_prior(), spacing_mm=(2, 1, 0.25), seed=0, device="cpu", threads=1)
+    assert measure(sample().mask, maker.voxel_mm3) == {"volume_ml": 1.0}
 
 
 def test_each_rule_throws_away_what_it_names() -> None:
