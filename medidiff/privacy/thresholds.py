@@ -1,0 +1,37 @@
+"""Every threshold of the audit, fixed before it sees data, printed in its report."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+TRANSFORMS = ("exact", "flip", "rotation", "shift", "gamma", "noise", "blur", "combined")
+"""What a copy may have gone through, and the audit must still see."""
+
+
+class Thresholds(BaseModel):
+    """Settings of an audit. A report states them; a change of one is a change of the audit."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    alpha_primary: float = Field(default=0.05, gt=0, lt=0.5)
+    """False alarms of the patient-label permutation test."""
+    alpha_secondary: float = Field(default=0.01, gt=0, lt=0.5)
+    """False alarms of all other tests together, by Holm: small, so that the whole audit keeps near `alpha_primary`."""
+    permutations: int = Field(default=9999, ge=999)
+    """Draws of a permutation test; its smallest p-value is 1 / (this + 1)."""
+    copy_rate: float = Field(default=0.05, gt=0, lt=1)
+    """A PASS needs this share of copies among the synthetics to be found with `power`, and excluded by the bound."""
+    power: float = Field(default=0.9, gt=0.5, lt=1)
+    """Probability with which `copy_rate` must be found."""
+    must_see: tuple[str, ...] = TRANSFORMS
+    """Transforms of a copy that must be visible on this data for a PASS."""
+    planted: int = Field(default=30, ge=10)
+    """Copies planted under each transform."""
+    visible_recall: float = Field(default=0.9, gt=0, le=1)
+    """A transform is visible where at least this share of its planted copies is found."""
+    false_flag: float = Field(default=0.01, gt=0, lt=0.5)
+    """Share of real scans of strangers that a flag on a single sample may hit."""
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    """Of every interval and bound."""
+    seed: int = 20261122
+    """Of permutations, planted copies and the encoder."""
