@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import ndimage
@@ -156,7 +156,8 @@ def moved(image: np.ndarray, rotation: np.ndarray, shift: np.ndarray) -> np.ndar
     """
     middle = (np.array(image.shape) - 1) / 2
     inverse = rotation.T  # output voxel o shows the input at R^T (o - middle - shift) + middle
-    return ndimage.affine_transform(image, inverse, middle - inverse @ (middle + shift), order=3, mode="reflect")
+    offset: Any = middle - inverse @ (middle + shift)  # scipy takes an array too
+    return ndimage.affine_transform(image, inverse, offset, order=3, mode="reflect")
 
 
 def _random_rotation(rng: np.random.Generator) -> np.ndarray:
