@@ -91,6 +91,18 @@ class GeometryError(MedidiffError):
     exit_code = 7
 
 
+class AuditFailedError(MedidiffError):
+    """An audit found what must not leave the building."""
+
+    exit_code = 10
+
+
+class AuditUndecidedError(MedidiffError):
+    """An audit could not decide: INCONCLUSIVE."""
+
+    exit_code = 11
+
+
 class TrainingError(MedidiffError):
     """A training run cannot go on: its loss is not finite, or it diverges. The last checkpoint is kept."""
 

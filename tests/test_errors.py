@@ -24,6 +24,8 @@ def test_exit_codes_are_the_documented_ones() -> None:
         "OutputError": 5,
         "PriorError": 6,
         "GeometryError": 7,
+        "AuditFailedError": 10,
+        "AuditUndecidedError": 11,
         "TrainingError": 12,
         "Interrupted": 130,
         "MedidiffError": 1,

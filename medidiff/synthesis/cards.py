@@ -11,6 +11,10 @@ from medidiff.synthesis.layout import LABELS, MANIFEST, mask_labels
 from medidiff.synthesis.write import NOTE, Writer, intensity_words
 
 
+UNAUDITED = "No privacy audit is part of this set; a set without one is not fit to be released."
+"""What `medidiff release` replaces in README.md."""
+
+
 def dataset_card(writer: Writer, told: Mapping[str, Any]) -> str:
     """README.md of a set.
 
@@ -64,8 +68,7 @@ def dataset_card(writer: Writer, told: Mapping[str, Any]) -> str:
         "",
         card.limits,
         "",
-        "The prior was trained on scans of people. No privacy audit is part of this set; a set without one is not "
-        "fit to be released. Judge what is trained on it on real patients.",
+        f"The prior was trained on scans of people. {UNAUDITED} Judge what is trained on it on real patients.",
         "",
         "## Files",
         "",
@@ -204,4 +207,4 @@ def _guidance(settings: Mapping[str, Any]) -> str:
     return "none" if settings["guidance"] is None else json.dumps(settings["guidance"])
 
 
-__all__ = ["croissant", "dataset_card"]
+__all__ = ["UNAUDITED", "croissant", "dataset_card"]
