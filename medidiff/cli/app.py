@@ -22,6 +22,7 @@ from medidiff.cli.insert import insert
 from medidiff.cli.noise import noise
 from medidiff.cli.prepare import prepare
 from medidiff.cli.priors import priors
+from medidiff.cli.release import release
 from medidiff.cli.runs import runs
 from medidiff.cli.scan import scan
 from medidiff.cli.synth import synth
@@ -65,7 +66,7 @@ def _root(
 
 
 _MAKE = (denoise, inpaint, insert, convert, synth)
-for _verb in (scan, noise, *_MAKE, evaluate, priors, info, prepare, train, runs, verify, demo, doctor):
+for _verb in (scan, noise, *_MAKE, evaluate, priors, info, prepare, train, runs, verify, release, demo, doctor):
     app.command()(_verb)
 
 

@@ -103,6 +103,7 @@ def test_card_and_croissant_have_licence_and_hashes(flat: Path) -> None:
     assert (kinds["index"], kinds["volume_ml"], kinds["file"]) == ("sc:Integer", "sc:Float", "sc:Text")
 
 
+@pytest.mark.filterwarnings("ignore:.*:DeprecationWarning:rdflib")  # a library of mlcroissant's
 def test_croissant_is_valid_by_its_makers_own_tool(flat: Path) -> None:
     mlcroissant = pytest.importorskip("mlcroissant", reason="mlcroissant is not installed")
     dataset = mlcroissant.Dataset(jsonld=flat / "croissant.json")
