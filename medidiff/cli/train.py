@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from medidiff.cli.audit_ahead import audit_lines
 from medidiff.cli.options import JsonOption
 from medidiff.cli.outcome import emit_json, verb
 from medidiff.errors import ConfigError, UsageError
@@ -19,6 +20,12 @@ class Method(StrEnum):
 
     full = "full"
     lora = "lora"
+
+
+class Holdout(StrEnum):
+    """How patients are held out of a run."""
+
+    coin = "coin"
 
 
 @verb
@@ -39,6 +46,10 @@ def train(
         Method | None,
         typer.Option("--method", help="With --from: move every weight, or train a small file beside the prior."),
     ] = None,
+    holdout: Annotated[
+        Holdout | None,
+        typer.Option("--holdout", help="coin: keep 30% of the train patients out, for the privacy audit."),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check config and data, measure a few steps, print the plan.")
     ] = False,
@@ -54,6 +65,7 @@ def train(
     Examples:
       medidiff train configs/general.yaml --hours 2
       medidiff train mine.yaml --from general --method lora --hours 10
+      medidiff train mine.yaml --holdout coin
       medidiff train configs/general.yaml --set optimiser.batch=8 --dry-run
     """
     if not config.is_file():
@@ -67,16 +79,18 @@ def train(
         settings = [*(settings or []), f"start_from={json.dumps(start)}"]
     if method is not None:
         settings = [*(settings or []), f"method={method.value}"]
+    if holdout is not None:
+        settings = [*(settings or []), f"holdout={holdout.value}"]
     from medidiff.training.run import plan_training, run_training
 
     if dry_run:
-        plan = plan_training(config, list(settings or []), hours)
+        plan = plan_training(config, list(settings or []), hours, audit_lines)
         if as_json:
             emit_json({"status": "checked", "prior": plan["prior"], "plan": plan})
         else:
             typer.echo(f"{config}: valid; the prior would be {plan['prior']}")
         return
-    prior = run_training(config, list(settings or []), hours)
+    prior = run_training(config, list(settings or []), hours, audit=audit_lines)
     if as_json:
         emit_json({"status": "done", "prior": str(prior)})
     else:

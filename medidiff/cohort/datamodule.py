@@ -16,7 +16,8 @@ from medidiff.cohort.augment import PLAIN, Augmentation
 from medidiff.cohort.cases import AnyCase
 from medidiff.cohort.conditions import trained_conditions
 from medidiff.cohort.patches import Cohort, PatchDataset, PatchNumbers, start_worker
-from medidiff.cohort.sources import AnySource, load_source
+from medidiff.cohort.run_holdout import RunCoin
+from medidiff.cohort.sources import AnySource, ProceduralSource, load_source, source_holdout
 from medidiff.cohort.store_source import StoreCases, StoreSource
 from medidiff.errors import ConfigError, InputError
 from medidiff.nets.embedding import ConditionSlots
@@ -41,6 +42,7 @@ class PatchDataModule(lightning.LightningDataModule):
         had: Conditions that the network has already (those of the prior that the run starts from): their values keep
             their indices, new ones follow.
         had_masks: Masks that the network has as channels already; the sources may leave them out.
+        coin: Keeps train patients out of this run.
 
     Attributes:
         first_step: Where a resumed run goes on.
@@ -63,13 +65,14 @@ class PatchDataModule(lightning.LightningDataModule):
         position: bool = False,
         had: ConditionSlots | None = None,
         had_masks: tuple[str, ...] = (),
+        coin: RunCoin | None = None,
     ) -> None:
         super().__init__()
         self.sources, self.root, self.cache = sources, root, cache
         self.shape, self.batch, self.steps = shape, batch, steps
         self.augmentation, self.seed, self.val_patches = augmentation, seed, val_patches
         self.workers, self.conditions, self.position = workers, conditions, position
-        self.had, self.had_masks = had or ConditionSlots(), had_masks
+        self.had, self.had_masks, self.coin = had or ConditionSlots(), had_masks, coin
         self.first_step = 0
         self.loaded: dict[str, list[Cohort]] = {}
 
@@ -100,12 +103,24 @@ class PatchDataModule(lightning.LightningDataModule):
         """Load every source once."""
         for split in ("train", "val"):
             if split not in self.loaded:
-                loaded = [(s.weight, load_source(s, self.root, self.cache, split)) for s in self.sources]
+                loaded = [(s.weight, load_source(s, self.root, self.cache, split, self.coin)) for s in self.sources]
                 self.loaded[split] = [(weight, cases) for weight, cases in loaded if cases]
+
+    def people(self) -> list[dict[str, Any]]:
+        """Of every source with known patients its name, and train and holdout patients, sorted; after `setup`."""
+        found = []
+        for source, (_, cases) in zip(self.sources, self.loaded["train"], strict=True):
+            if isinstance(source, ProceduralSource):
+                continue
+            train = cases.patients if isinstance(cases, StoreCases) else {case.patient for case in cases}
+            held = source_holdout(source, self.root, self.coin)
+            found.append({"name": source.name, "train": sorted(train), "holdout": sorted(held)})
+        return found
 
     def state_dict(self) -> dict[str, Any]:
         """For the checkpoint: what the scans are."""
-        return {"train": {s.name: _identity(c) for s, (_, c) in zip(self.sources, self.loaded["train"], strict=True)}}
+        pairs = zip(self.sources, self.loaded["train"], strict=True)
+        return {"train": {s.name: _identity(c, self.coin) for s, (_, c) in pairs}}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a checkpoint, with the scans that it was made with.
@@ -223,10 +238,11 @@ def _holds_a_voxel(mask: torch.Tensor) -> bool:
     return bool((mask > -1).any())
 
 
-def _identity(cases: Sequence[AnyCase]) -> str:
+def _identity(cases: Sequence[AnyCase], coin: RunCoin | None) -> str:
     """Changes when the scans of a source, their patients or their split do."""
     if isinstance(cases, StoreCases):
-        return cases.store.content_hash
+        whole = cases.store.content_hash
+        return whole if coin is None else f"{whole}, coin {coin.seed} at {coin.share}"
     return hashlib.sha256(json.dumps([(case.name, case.patient) for case in cases]).encode()).hexdigest()
 
 

@@ -17,7 +17,8 @@ from medidiff.cohort.body import averaged
 from medidiff.cohort.cases import AnyCase, Case, Triple
 from medidiff.cohort.own_noise import measured_own_noise
 from medidiff.cohort.participants import check_spelling
-from medidiff.cohort.store_source import StoreSource, store_cases
+from medidiff.cohort.run_holdout import RunCoin, held_out_of
+from medidiff.cohort.store_source import StoreSource, holdout_patients, store_cases
 from medidiff.errors import ConfigError, InputError
 from medidiff.intensity import Normalisation
 from medidiff.io import read_nifti
@@ -72,7 +73,9 @@ AnySource = ProceduralSource | FolderSource | StoreSource
 Source = Annotated[AnySource, Field(discriminator="type")]
 
 
-def load_source(source: AnySource, root: Path, cache: Path, split: str) -> Sequence[AnyCase]:
+def load_source(
+    source: AnySource, root: Path, cache: Path, split: str, coin: RunCoin | None = None
+) -> Sequence[AnyCase]:
     """All cases of a source that belong to `split`: in memory, or of a store, which is read patch by patch.
 
     Args:
@@ -80,21 +83,50 @@ def load_source(source: AnySource, root: Path, cache: Path, split: str) -> Seque
         root: Data root of folder sources.
         cache: Where procedural volumes are kept.
         split: `train` or `val`.
+        coin: Keeps train patients out of this run; None: nobody.
 
     Raises:
-        ConfigError: split is `holdout`, a table is missing or lets a patient into two splits.
+        ConfigError: split is `holdout`, a table is missing or lets a patient into two splits, or a coin is asked for
+            where a table has decided or patients are not known.
         InputError: no scan of the train split is there (a small cohort may have no val patients).
     """
     if split not in ("train", "val"):
         raise ConfigError(f"split {split}: training reads train and val only; holdout patients are never touched.")
     if isinstance(source, StoreSource):
-        return store_cases(source, split)
+        return store_cases(source, split, coin)
     if isinstance(source, ProceduralSource):
         return list(_procedural_cases(source, cache, split))
-    cases = [_folder_case(source, *found) for found in _files(source, root, split)]
+    if coin is not None:
+        _check_coin(source, root)
+    cases = [_folder_case(source, *found) for found in _files(source, root, split, coin)]
     if not cases and split == "train":
         raise InputError(f"source {source.name}: no scan of split {split} under {root}/{source.files}.")
     return cases
+
+
+def source_holdout(source: AnySource, root: Path, coin: RunCoin | None = None) -> set[str]:
+    """Patients of a source that are held out, by its store or table or by the run's coin; procedural volumes have none.
+
+    Raises:
+        ConfigError, InputError: As `load_source`.
+    """
+    if isinstance(source, StoreSource):
+        return holdout_patients(source, coin)
+    if isinstance(source, ProceduralSource) or source.table is None:
+        return set()
+    held = set(read_split(root / source.table, "holdout").values())
+    if coin is not None:
+        held |= {one for one in read_split(root / source.table, "train").values() if coin.keeps_out(one)}
+    return held
+
+
+def _check_coin(source: FolderSource, root: Path) -> None:
+    if source.table is None:
+        raise ConfigError(
+            f"--holdout coin: whose the scans of source {source.name} are is not known, and a coin needs patients. "
+            "Name the participants.tsv as `table`, or prepare a store."
+        )
+    held_out_of({"holdout": set(read_split(root / source.table, "holdout").values())}, source.name)
 
 
 def read_split(table: Path, split: str) -> dict[str, str]:
@@ -120,10 +152,14 @@ def read_split(table: Path, split: str) -> dict[str, str]:
     return {row["case"]: patients[row["case"]] for row in rows if row["split"] == split}
 
 
-def _files(source: FolderSource, root: Path, split: str) -> Iterator[tuple[str, str, Path]]:
+def _files(
+    source: FolderSource, root: Path, split: str, coin: RunCoin | None = None
+) -> Iterator[tuple[str, str, Path]]:
     """Case, patient (empty: not known) and file of every scan of a split."""
     if source.table is not None:
         for case, patient in read_split(root / source.table, split).items():
+            if coin is not None and split == "train" and coin.keeps_out(patient):
+                continue
             path = root / source.files.format(case=case)
             if not path.is_file():
                 raise InputError(f"source {source.name}: {path} is named by the table but is not there.")

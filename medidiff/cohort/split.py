@@ -33,15 +33,28 @@ class Coin:
     seed: int
 
     def toss(self, patient: str) -> str:
-        """The split of a patient: a keyed hash of the identifier, whoever else is in the cohort.
+        """The split of a patient: a keyed hash of the identifier, whoever else is in the cohort."""
+        share = self.number(patient)
+        train, val, _ = SHARES[self.holdout]
+        return "train" if share < train else "val" if share < train + val else "holdout"
 
-        Source: HMAC-SHA256 (RFC 2104); its first 8 bytes as a uniform number in [0, 1).
+    def is_canary(self, patient: str) -> bool:
+        """Whether the coin was fair for a patient: held out, or train by as large a part of the coin's numbers.
+
+        Fewer are held out than trained on. A bound on epsilon from one run needs patients who were in or out with a
+        probability of one half each: of these, chosen by the coin's number alone, that is so.
+        """
+        number, (train, val, holdout) = self.number(patient), SHARES[self.holdout]
+        return number < min(train, holdout) or number >= train + val
+
+    def number(self, patient: str) -> float:
+        """A uniform number in [0, 1) of the patient.
+
+        Source: HMAC-SHA256 (RFC 2104), its first 8 bytes.
         """
         key = f"medidiff split {self.seed}".encode()
         digest = hmac.digest(key, patient.encode("utf-8"), hashlib.sha256)
-        share = int.from_bytes(digest[:8], "big") / 2**64
-        train, val, _ = SHARES[self.holdout]
-        return "train" if share < train else "val" if share < train + val else "holdout"
+        return int.from_bytes(digest[:8], "big") / 2**64
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from medidiff.cohort.body import body_frame
 from medidiff.cohort.cases import AnyCase, Box, Triple
 from medidiff.cohort.draws import Node, balanced_tree, draw_index
 from medidiff.cohort.manifest import ScanRow, rows_of, select
+from medidiff.cohort.run_holdout import RunCoin, store_has_coin
 from medidiff.cohort.store import Store
 from medidiff.errors import ConfigError, InputError
 from medidiff.nets.embedding import OWN_NOISE
@@ -209,11 +210,17 @@ class StoreCases(Sequence[AnyCase]):
         )  # fmt: skip
 
 
-def store_cases(source: StoreSource, split: str) -> StoreCases:
+def store_cases(source: StoreSource, split: str, coin: RunCoin | None = None) -> StoreCases:
     """The scans of a source that belong to `split`; none may be there for val.
 
+    Args:
+        source: The source.
+        split: train or val.
+        coin: Keeps train patients out of this run, where the store holds nobody out.
+
     Raises:
-        ConfigError: split is neither train nor val, or `balance` names what is no attribute.
+        ConfigError: split is neither train nor val, `balance` names what is no attribute, or a coin is asked for and
+            a table has decided.
         InputError: There is no store, no such column, or no scan for train.
     """
     if split not in ("train", "val"):
@@ -228,14 +235,33 @@ def store_cases(source: StoreSource, split: str) -> StoreCases:
             f"source {source.name}: where split: the split is not a choice; training reads train and val."
         )
     table = select(store.manifest, split, _lists(source.where))
+    if coin is not None and not store_has_coin(store, source.name) and split == "train":
+        table = _without(table, coin)
     if source.array == "mask":
         scans = table.column("scan_id").to_pylist()
         table = table.take([i for i, scan in enumerate(scans) if store.has_scan(scan, "mask")]) if scans else table
     if table.num_rows == 0 and split == "train":
-        raise InputError(f"source {source.name}: no train scan of {source.url} meets {source.where or 'this'}.")
+        left = " and is left by the coin" if coin is not None else ""
+        raise InputError(f"source {source.name}: no train scan of {source.url} meets {source.where or 'this'}{left}.")
     if split == "val":  # what is judged has its masks
         source = source.model_copy(update={"label_patients": None, "label_share": None})
     return StoreCases(source, store, table)
+
+
+def _without(table: pa.Table, coin: RunCoin) -> pa.Table:
+    import pyarrow as pa
+
+    return table.filter(pa.array([not coin.keeps_out(p) for p in table.column("patient").to_pylist()], pa.bool_()))
+
+
+def holdout_patients(source: StoreSource, coin: RunCoin | None = None) -> set[str]:
+    """Patients of a source that an audit may hold against its train patients: holdout of the store, and of the coin."""
+    store, where = Store.open(source.url), _lists(source.where)
+    held = set(select(store.manifest, "holdout", where).column("patient").to_pylist())
+    if coin is not None and not store_has_coin(store, source.name):
+        held |= {one for one in select(store.manifest, "train", where).column("patient").to_pylist()
+                 if coin.keeps_out(one)}  # fmt: skip
+    return held
 
 
 def _lists(where: Where) -> dict[str, Any]:
@@ -252,4 +278,4 @@ def condition_values_of(cases: StoreCases, name: str) -> list[float | str]:
     return [value for value in cases.table.column(name).to_pylist() if value is not None and value == value]
 
 
-__all__ = ["StoreCase", "StoreCases", "StoreSource", "condition_values_of", "store_cases"]
+__all__ = ["StoreCase", "StoreCases", "StoreSource", "condition_values_of", "holdout_patients", "store_cases"]

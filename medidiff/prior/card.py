@@ -124,6 +124,9 @@ class TrainingRecord(BaseModel):
     """Version or commit of medidiff."""
     average: str = ""
     """Which average of the weights this is, and what it was chosen from."""
+    commitment: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+    """One hash over the keyed list of train patients (`cohort.commitment`); the key stays with the run. Empty: an older
+    prior, or no patient."""
 
 
 class Card(BaseModel):

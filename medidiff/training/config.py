@@ -179,6 +179,9 @@ class TrainingConfig(_Part):
     pass. 0: not used. Drawing rare values more often is the source's `balance`."""
     lora_rank: int = Field(default=8, ge=1, le=64)
     """Rank of the change of each kernel."""
+    holdout: Literal["coin"] | None = None
+    """coin: keep 30% of the train patients out, by a coin, for the privacy audit (--holdout). A store that was prepared
+    with `--holdout coin` has done so already. None: nobody beside those that the stores hold out."""
     data: DataConfig
     """What is trained on."""
     network: NetConfig = NetConfig()

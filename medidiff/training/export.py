@@ -13,7 +13,7 @@ import numpy as np
 
 import medidiff
 from medidiff.cohort import AnyCase, PatchDataModule, ProceduralSource, StoreCases, StoreSource
-from medidiff.cohort.sources import AnySource, read_split
+from medidiff.cohort.sources import AnySource
 from medidiff.errors import PriorError
 from medidiff.io import atomic_open
 from medidiff.nets.lora import has_low_rank, low_rank_state
@@ -21,6 +21,7 @@ from medidiff.precision import cpu_model
 from medidiff.prior import Card, DataSource, Prior, SpacingRange, TrainingRecord, Typical, read_entry
 from medidiff.prior.adapter import find_base, save_adapted
 from medidiff.training.config import TrainingConfig
+from medidiff.training.holdout import committed
 from medidiff.training.module import DenoiserTraining, network_config
 from medidiff.training.normalisation import normalisation_of
 from medidiff.training.watch import say
@@ -45,7 +46,7 @@ def export_prior(
     """
     card = make_card(config, data, tuple(module.denoiser.sigma_data.flatten().tolist()), steps, hours)
     told = {
-        "training": card.training.model_copy(update={"average": module.average}),
+        "training": card.training.model_copy(update={"average": module.average, "commitment": committed(config, data)}),
         "mean_data": tuple(module.denoiser.mean_data.flatten().tolist()),
     }
     card = card.model_copy(update=told)
@@ -85,7 +86,7 @@ def make_card(
     trained = list(zip(config.data.sources, data.loaded["train"], strict=True))
     sources = tuple(_source(source, cases, config) for source, (_, cases) in trained)
     spacings = [s for _, cases in data.loaded["train"] for case in cases for s in case.spacing_mm if s == s]
-    patients = {p for source, (_, cases) in trained for p in _patients(source, cases, config.data.root)}
+    patients = {p for source, (_, cases) in trained for p in _patients(source, cases)}
     coarser = 2.0 if config.data.augmentation.coarser > 0 else 1.0
     return Card(
         name=config.name,
@@ -154,17 +155,17 @@ def _source(source: AnySource, cases: Sequence[AnyCase], config: TrainingConfig)
         note = f"train patients only; prepared store with content hash {cases.store.content_hash}"
     else:
         note = f"train patients only; mean over {source.downsample} voxels; own noise {source.tau}"  # type: ignore[union-attr]
-    patients = len(_patients(source, cases, config.data.root)) or len(cases)
+    patients = len(_patients(source, cases)) or len(cases)
     licence = source.licence
     if licence == "not stated" and isinstance(cases, StoreCases):
         licence = cases.store.meta.get("licence", licence)
     return DataSource(name=source.name, licence=licence, scans=len(cases), patients=patients, note=note)
 
 
-def _patients(source: AnySource, cases: Sequence[AnyCase], root: Path) -> set[str]:
+def _patients(source: AnySource, cases: Sequence[AnyCase]) -> set[str]:
     """Train patients of a source, by set and identifier; a set without a table counts no patient here."""
     if isinstance(cases, StoreCases):
         return {f"{cases.store.url}:{patient}" for patient in cases.patients}
     if isinstance(source, (ProceduralSource, StoreSource)) or source.table is None:
         return set()
-    return {f"{source.table}:{patient}" for patient in read_split(root / source.table, "train").values()}
+    return {f"{source.table}:{case.patient}" for case in cases}

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from medidiff.cohort.sources import FolderSource, ProceduralSource, read_split
+from medidiff.cohort.sources import FolderSource, ProceduralSource
 from medidiff.training.config import TrainingConfig
 from medidiff.training.measure import Measured, measure_step, micro_batch
 from medidiff.training.posthoc import KEPT
@@ -85,8 +84,7 @@ def _data(config: TrainingConfig, data: Any) -> dict[str, Any]:
         val = next(iter(by_kind.get(cases[0].kind, [])), [])
         if val:
             by_kind[cases[0].kind].pop(0)
-        patients = {split: _patients(source, config.data.root, split, found) for split, found in
-                    (("train", cases), ("val", val))}  # fmt: skip
+        patients = {split: _patients(source, found) for split, found in (("train", cases), ("val", val))}
         for split, count in patients.items():
             people[split] += count
         sources.append(
@@ -104,12 +102,12 @@ def _data(config: TrainingConfig, data: Any) -> dict[str, Any]:
     return {"sources": sources, "train_patients": people["train"], "val_patients": people["val"]}
 
 
-def _patients(source: Any, root: Path, split: str, cases: Sequence[Any]) -> int:
+def _patients(source: Any, cases: Sequence[Any]) -> int:
     """Patients of a source's split; 0 where it has none (procedural) or does not say."""
     if isinstance(source, ProceduralSource):
         return 0
     if isinstance(source, FolderSource):
-        return len(set(read_split(root / source.table, split).values())) if source.table else 0
+        return len({case.patient for case in cases}) if source.table else 0
     return len({patient for case in cases if (patient := _patient(case))})
 
 

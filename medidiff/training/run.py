@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import yaml
 from pydantic import ValidationError
 
 from medidiff.cohort import PatchDataModule
+from medidiff.cohort.run_holdout import RunCoin, write_record
 from medidiff.device import pick_device, set_threads
 from medidiff.errors import ConfigError, Interrupted, MemoryLimitError
 from medidiff.io import atomic_write_text
@@ -23,6 +24,7 @@ from medidiff.training.choose import choose_average
 from medidiff.training.config import TrainingConfig, load_config, with_data
 from medidiff.training.export import export_prior
 from medidiff.training.heldout import COMPARISON, compare_with_start
+from medidiff.training.holdout import coin_of, holdout_lines, patients_of
 from medidiff.training.interrupt import stop_on_signal
 from medidiff.training.lock import only_run
 from medidiff.training.loggers import check_loggers
@@ -58,10 +60,18 @@ MAY_CHANGE = (
     "scale.compile",
 )
 """Settings that a resumed run may change; every other difference is refused."""
+AuditTold = Callable[[int, int], Sequence[str]]
+"""What an audit with so many train and holdout patients will be able to show, in lines."""
 _OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
 
 
-def run_training(config_path: Path, overrides: list[str], hours: float | None = None, dry_run: bool = False) -> Path:
+def run_training(
+    config_path: Path,
+    overrides: list[str],
+    hours: float | None = None,
+    dry_run: bool = False,
+    audit: AuditTold | None = None,
+) -> Path:
     """Train, or resume training, the prior of a configuration.
 
     Args:
@@ -69,6 +79,7 @@ def run_training(config_path: Path, overrides: list[str], hours: float | None = 
         overrides: `a.b=value` each.
         hours: Training time of the whole run over all resumes; overrides the configuration's.
         dry_run: Load the data, measure a few steps, print the plan, train nothing.
+        audit: Says what an audit with the run's holdout will be able to show; printed before training.
 
     Returns:
         The prior file; with `dry_run` the path it would get.
@@ -83,11 +94,13 @@ def run_training(config_path: Path, overrides: list[str], hours: float | None = 
         Interrupted: stopped by the user; the checkpoint is written, the same command goes on.
     """
     if dry_run:
-        return Path(plan_training(config_path, overrides, hours)["prior"])
+        return Path(plan_training(config_path, overrides, hours, audit)["prior"])
     config, resolved, data, module = _ready(config_path, overrides, hours)
     if is_first():
-        say("\n".join(plan_lines(make_plan(config, data, module, measure=False))))
+        say("\n".join([*plan_lines(make_plan(config, data, module, measure=False)), *_audit_lines(data, audit)]))
     config.output.mkdir(parents=True, exist_ok=True)
+    if data.coin is not None and is_first():
+        write_record(config.output, data.coin, data.people())
     with only_run(config.output) if is_first() else nullcontext():
         if is_first():
             atomic_write_text(config.output / "config.yaml", resolved)
@@ -97,28 +110,37 @@ def run_training(config_path: Path, overrides: list[str], hours: float | None = 
     return prior
 
 
-def plan_training(config_path: Path, overrides: list[str], hours: float | None = None) -> dict[str, Any]:
+def plan_training(
+    config_path: Path, overrides: list[str], hours: float | None = None, audit: AuditTold | None = None
+) -> dict[str, Any]:
     """Check a configuration and its data, measure a few steps, print the plan to stderr; train and write nothing.
 
     Args:
         config_path: YAML file, see `TrainingConfig`.
         overrides: `a.b=value` each.
         hours: As for `run_training`.
+        audit: As for `run_training`.
 
     Returns:
-        The plan (`plan.make_plan`), with the `prior` that the run would write.
+        The plan (`plan.make_plan`), with the `prior` that the run would write and its number of `holdout_patients`.
 
     Raises:
         ConfigError, InputError, MemoryLimitError, TrainingError: as `run_training`, as far as a few steps show it.
     """
-    config, _, data, module = _ready(config_path, overrides, hours)
+    config, _, data, module = _ready(config_path, overrides, hours, dry_run=True)
     plan = make_plan(config, data, module, measure=True)
-    say("\n".join(plan_lines(plan)))
-    return {**plan, "prior": str(config.output / f"{config.name}.safetensors")}
+    say("\n".join([*plan_lines(plan), *_audit_lines(data, audit)]))
+    held = len(patients_of(data)[1])
+    return {**plan, "prior": str(config.output / f"{config.name}.safetensors"), "holdout_patients": held}
+
+
+def _audit_lines(data: PatchDataModule, audit: AuditTold | None) -> list[str]:
+    train, held = patients_of(data)
+    return [*holdout_lines(data), *(audit(len(train), len(held)) if audit is not None and train else ())]
 
 
 def _ready(
-    config_path: Path, overrides: list[str], hours: float | None
+    config_path: Path, overrides: list[str], hours: float | None, dry_run: bool = False
 ) -> tuple[TrainingConfig, str, PatchDataModule, DenoiserTraining]:
     """The checked run, its resolved configuration as YAML, its data, and the module before the first step."""
     config = load_config(config_path, [*overrides, *([f"hours={hours}"] if hours is not None else [])])
@@ -130,7 +152,7 @@ def _ready(
     check_loggers(config.logging)
     set_threads(config.threads)
     lightning.seed_everything(config.seed, verbose=False)
-    data = _data_module(config)
+    data = _data_module(config, coin_of(config, dry_run))
     data.setup()
     check_cohort(config, data)
     resolved = yaml.safe_dump(json.loads(config.model_dump_json()), sort_keys=False)
@@ -222,7 +244,7 @@ def _told_memory() -> Iterator[None]:
         raise MemoryLimitError(f"training: out of memory. {ADVICE} The last checkpoint is kept.") from error
 
 
-def _data_module(config: TrainingConfig) -> PatchDataModule:
+def _data_module(config: TrainingConfig, coin: RunCoin | None = None) -> PatchDataModule:
     data = config.data
     return PatchDataModule(
         data.sources,
@@ -238,6 +260,7 @@ def _data_module(config: TrainingConfig) -> PatchDataModule:
         position=config.network.position,
         had=config.network.slots,
         had_masks=masks_of(config.start_from),
+        coin=coin,
     )
 
 

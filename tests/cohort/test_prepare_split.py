@@ -27,6 +27,17 @@ def test_shares_are_those_that_are_promised(holdout: Holdout) -> None:
         assert abs(tossed.count(split) / n - share) <= 5 * (share * (1 - share) / n) ** 0.5, split
 
 
+def test_for_canaries_the_coin_is_fair() -> None:
+    coin, n = Coin("coin", 3), 20_000
+    canaries = [f"p{k}" for k in range(n) if coin.is_canary(f"p{k}")]
+    sides = [coin.toss(name) for name in canaries]
+    assert set(sides) == {"train", "holdout"}
+    assert sides.count("holdout") == sum(coin.toss(f"p{k}") == "holdout" for k in range(n))
+    # five standard deviations of a binomial share
+    assert abs(sides.count("train") / len(sides) - 0.5) <= 2.5 * len(sides) ** -0.5
+    assert not any(Coin("none", 3).is_canary(f"p{k}") for k in range(100))
+
+
 @settings(max_examples=50)
 @given(
     st.sets(st.text(min_size=1, max_size=12), min_size=2, max_size=30),
