@@ -1,0 +1,172 @@
+"""From findings to a verdict, by rules that were fixed before the data were seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from medidiff.privacy.finding import Finding, Verdict
+from medidiff.privacy.multiple import holm
+from medidiff.privacy.plan import needed_holdout, needed_synthetics
+from medidiff.privacy.thresholds import Thresholds
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The verdict on all findings.
+
+    Attributes:
+        verdict: FAIL: a test rejects. PASS: none does, and this audit would have seen `Thresholds.copy_rate`.
+            INCONCLUSIVE else.
+        findings: As given, each with its verdict; the p-values adjusted for the others are in `figures["adjusted_p"]`.
+        words: Why, in plain sentences; with a PASS what the audit cannot see.
+        needed: `holdout_patients` and `synthetics` that would decide an INCONCLUSIVE: each the number with the other as
+            it is, None where that alone is not enough; empty for other verdicts, or where a number is not what is
+            missing.
+    """
+
+    verdict: Verdict
+    findings: tuple[Finding, ...]
+    words: str
+    needed: dict[str, int | None]
+
+
+def judge(findings: Sequence[Finding], thresholds: Thresholds) -> Judgement:
+    """Verdict per finding and overall.
+
+    A primary test rejects by Holm over the primary tests (one a stratum) at `alpha_primary`, a secondary one by Holm
+    over all secondary tests at `alpha_secondary`. Either makes the audit FAIL, and no gate or control takes that back.
+    A PASS needs, besides, that every gate and every control of the whole set holds (`figures["holds"]`): each transform
+    of `must_see` visible, sensitivity and bound within `copy_rate`. A finding that was not made holds nothing. A
+    stratum is too small for such a claim: its bounds are stated.
+
+    Args:
+        findings: Of all tests; the primary's figures name the numbers of patients and synthetics.
+        thresholds: Of the audit.
+    """
+    judged = _with_verdicts(findings, thresholds)
+    failed = [f for f in judged if f.verdict == "FAIL" and f.role in ("primary", "secondary")]
+    doubts = _doubts(judged, thresholds)
+    if failed:
+        gates = [f for f in judged if f.role == "gate" and f.verdict == "INCONCLUSIVE"]
+        words = "Copying or membership shows: " + " ".join(_named(f) for f in failed)
+        words += "".join(f" But mind: {f.words}" for f in gates)
+        return Judgement("FAIL", judged, words, {})
+    if doubts:
+        needed = _needed(judged, thresholds)
+        return Judgement("INCONCLUSIVE", judged, " ".join([*doubts, *_needed_words(needed)]), needed)
+    return Judgement("PASS", judged, _pass_words(judged, thresholds), {})
+
+
+def _with_verdicts(findings: Sequence[Finding], thresholds: Thresholds) -> tuple[Finding, ...]:
+    adjusted: dict[int, float] = {}
+    for role in ("primary", "secondary"):
+        at = [(i, f.p_value) for i, f in enumerate(findings) if f.role == role and f.p_value is not None]
+        adjusted.update(zip([i for i, _ in at], holm([p for _, p in at]).tolist(), strict=True))
+    alpha = {"primary": thresholds.alpha_primary, "secondary": thresholds.alpha_secondary}
+    seen = {f.stratum: bool(f.figures.get("holds")) for f in findings if f.test == "sensitivity"}
+    judged = []
+    for i, f in enumerate(findings):
+        verdict: Verdict | None = None
+        if i in adjusted:
+            quiet: Verdict = "PASS" if f.role == "secondary" or seen.get(f.stratum, False) else "INCONCLUSIVE"
+            verdict = "FAIL" if adjusted[i] <= alpha[f.role] else quiet
+            f = replace(f, figures={**f.figures, "adjusted_p": adjusted[i], "alpha": alpha[f.role]})
+        elif f.role in ("gate", "control"):
+            verdict = "PASS" if f.figures.get("holds") else "INCONCLUSIVE"
+        judged.append(replace(f, verdict=verdict))
+    return tuple(judged)
+
+
+def _doubts(judged: Sequence[Finding], thresholds: Thresholds) -> list[str]:
+    """Why the silence of the tests shows nothing yet, one sentence each."""
+    doubts = [_named(f) for f in judged if f.role == "gate" and f.verdict == "INCONCLUSIVE"]
+    transforms = {f.figures.get("transform") for f in judged if f.role == "control"}
+    missing = [name for name in thresholds.must_see if name not in transforms]
+    if missing:
+        doubts.append(f"No planted copies were tried under: {', '.join(missing)}.")
+    blind = _blind(judged)
+    if blind:
+        counts = ", ".join(f"{f.figures['transform']} ({f.figures['found']} of {f.figures['planted']})" for f in blind)
+        doubts.append(
+            f"This audit is blind to copies under: {counts} planted copies found. More patients do not mend that."
+        )
+    limit = f"{thresholds.copy_rate:.0%}"
+    for test, asked in (
+        ("sensitivity", f"Copies must be found at {limit} with a probability of {thresholds.power:.0%}"),
+        ("copy rate", f"The share of copies must be bounded at {limit}"),
+    ):
+        made = [f for f in judged if f.test == test and f.role == "control" and not f.stratum]
+        if not made:
+            doubts.append(f"The {test} was not measured.")
+        doubts += [f"{asked}: {_named(f)}" for f in made if f.verdict == "INCONCLUSIVE"]
+    if not any(f.role == "primary" and f.p_value is not None for f in judged):
+        doubts.append("The primary test, label permutation, was not made.")
+    return doubts
+
+
+def _blind(judged: Sequence[Finding]) -> list[Finding]:
+    return [f for f in judged if f.figures.get("transform") and f.verdict == "INCONCLUSIVE"]
+
+
+def _named(finding: Finding) -> str:
+    return f"[{finding.stratum}] {finding.words}" if finding.stratum else finding.words
+
+
+def _needed(judged: Sequence[Finding], thresholds: Thresholds) -> dict[str, int | None]:
+    """Sizes that would decide, where sizes are what is missing: not for a blind transform."""
+    sizes = next((f.figures for f in judged if f.role == "primary" and not f.stratum), None)
+    blind = {f.figures["transform"] for f in _blind(judged)}
+    if sizes is None:
+        return {}
+    m, h, n = (int(sizes[key]) for key in ("train_patients", "holdout_patients", "synthetics"))
+    needed: dict[str, int | None] = {}
+    for f in judged:
+        if f.stratum or f.role != "control" or f.verdict != "INCONCLUSIVE":
+            continue
+        if f.test == "sensitivity" and _short(f.figures["smallest_rate"], blind, thresholds):
+            needed["holdout_patients"] = _more(needed_holdout(m, n, thresholds), h)
+            needed["synthetics"] = _more(needed_synthetics(m, h, thresholds), n)
+        elif f.test == "copy rate" and _short(f.figures["bound_by_transform"], blind, thresholds):
+            needed.setdefault("synthetics", _more(needed_synthetics(m, h, thresholds), n))
+    return needed
+
+
+def _short(rates: Mapping[str, float | None], blind: set[str], thresholds: Thresholds) -> bool:
+    """Whether a transform that is visible is out of reach all the same."""
+    seen = [rates.get(name) for name in thresholds.must_see if name not in blind]
+    return any(rate is None or rate > thresholds.copy_rate for rate in seen)
+
+
+def _more(value: int | None, have: int) -> int | None:
+    """A number that is there already did not help: then half as many again."""
+    return value if value is None or value > have else -(-3 * have // 2)
+
+
+def _needed_words(needed: dict[str, int | None]) -> list[str]:
+    names = {"holdout_patients": "holdout patients", "synthetics": "synthetics"}
+    said = [f"about {value} {names[key]}" for key, value in needed.items() if value is not None]
+    if said:
+        return [f"It would be decided by {' or '.join(said)}."]
+    return ["No number of holdout patients or synthetics alone would decide it: both must grow."] if needed else []
+
+
+def _pass_words(judged: Sequence[Finding], thresholds: Thresholds) -> str:
+    found = [f.statistic for f in judged if f.test == "sensitivity" and f.statistic is not None]
+    bounds = {f.stratum: f.figures.get("bound") for f in judged if f.test == "copy rate"}
+    above = max([*found, *(b for b in [bounds.pop("", None)] if b is not None)])
+    known = {str(f.figures["transform"]): f for f in judged if f.figures.get("transform")}
+    blind = [name for name, f in known.items() if not f.figures.get("visible")]
+    unseen = [
+        f"a smaller share of copies, or copies of only one or two patients (unless they exceed {above:.1%})",
+        f"copies altered more than the planted ones ({', '.join(thresholds.must_see)})",
+        *([f"copies under {', '.join(blind)}"] if blind else []),
+        "patients of kinds that are not in the holdout",
+    ]
+    looser = [f"{name} {'unknown' if b is None else format(b, '.1%')}" for name, b in bounds.items()]
+    strata = f" Within a condition the bound is: {', '.join(looser)}." if looser else ""
+    limits = f"{', '.join(unseen[:-1])}, or {unseen[-1]}"
+    return f"No copying above {above:.1%} detected; this audit cannot see {limits}.{strata}"
+
+
+__all__ = ["Judgement", "judge"]

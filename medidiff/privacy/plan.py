@@ -1,0 +1,171 @@
+"""What an audit with so many patients and synthetics will be able to show, before anything is trained."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from medidiff.errors import UsageError
+from medidiff.privacy.one_run import GUESSED, one_run_bound
+from medidiff.privacy.proportions import upper_bound
+from medidiff.privacy.thresholds import Thresholds
+
+_MOST = 100_000  # patients or synthetics that are searched for
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The limits that the numbers alone set; real data can only be worse.
+
+    Attributes:
+        n_train: Train patients.
+        n_holdout: Holdout patients.
+        n_synthetic: Synthetics.
+        smallest_copy_rate: Smallest share of copies that the label permutation can reject, each of another patient and
+            all of them seen; None where no share is enough.
+        found_copy_rate: Smallest share found with `power`, where `visible_recall` of the copies are seen; None as
+        above. smallest_bound: Bound on the copy rate when nothing is flagged.
+        false_flag_bound: Bound on the false-positive rate when no holdout patient is flagged.
+        largest_epsilon: Largest one-run bound on epsilon: a fair coin each, a fifth of the patients guessed, all right.
+    """
+
+    n_train: int
+    n_holdout: int
+    n_synthetic: int
+    smallest_copy_rate: float | None
+    found_copy_rate: float | None
+    smallest_bound: float
+    false_flag_bound: float
+    largest_epsilon: float
+    thresholds: Thresholds
+
+    @property
+    def words(self) -> str:
+        """Plain sentences for a clinician."""
+        limits = self.thresholds
+        people = f"{self.n_train} train and {self.n_holdout} holdout patients"
+        sizes = f"With {people} and {self.n_synthetic} synthetics, an audit"
+        if self.smallest_copy_rate is None:
+            copies = f"{sizes} cannot find copies, however many there are: it needs more holdout patients."
+        else:
+            usual = "cannot be relied on" if self.found_copy_rate is None else f"finds {self.found_copy_rate:.1%}"
+            copies = (
+                f"{sizes} can find copies if they are {self.smallest_copy_rate:.1%} of the synthetics or more, "
+                f"and {usual} with a probability of {limits.power:.0%} (each copy of another patient)."
+            )
+        return (
+            f"{copies} It can bound the share of copies at {self.smallest_bound:.1%} at best, a false-positive rate at "
+            f"{self.false_flag_bound:.1%}, and it can show an epsilon of at most {self.largest_epsilon:.2f}."
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Its numbers by name, with the words."""
+        found = {name: value for name, value in asdict(self).items() if name != "thresholds"}
+        return {**found, "words": self.words}
+
+
+def all_on_train(k: int, n_train: int, n_holdout: int) -> float:
+    """Probability that k patients chosen by chance are all train: the smallest p-value k copied ones can give."""
+    if k > n_train:
+        return 0.0
+    total = n_train + n_holdout
+    return math.exp(
+        math.lgamma(n_train + 1) - math.lgamma(n_train - k + 1) - math.lgamma(total + 1) + math.lgamma(total - k + 1)
+    )
+
+
+def fewest_patients(n_train: int, n_holdout: int, alpha: float) -> int | None:
+    """Fewest train patients to be singled out, and no holdout patient, for a rejection; None: all are too few."""
+    return next((k for k in range(1, n_train + 1) if all_on_train(k, n_train, n_holdout) <= alpha), None)
+
+
+def copies_for(patients: float, n_train: int) -> float:
+    """Copies of patients chosen by chance, that reach so many different ones in the mean."""
+    if patients >= n_train:
+        return math.inf
+    return math.log1p(-patients / n_train) / math.log1p(-1 / n_train)
+
+
+def plan(n_train: int, n_holdout: int, n_synthetic: int, thresholds: Thresholds | None = None) -> Plan:
+    """What could be shown.
+
+    Args:
+        n_train: Patients trained on.
+        n_holdout: Patients kept away from training.
+        n_synthetic: Synthetics of the audit.
+        thresholds: Of the audit.
+
+    Raises:
+        UsageError: Fewer than two patients on a side, or no synthetic.
+    """
+    thresholds = thresholds or Thresholds()
+    if min(n_train, n_holdout) < 2 or n_synthetic < 1:
+        raise UsageError(
+            f"plan for {n_train} train, {n_holdout} holdout patients, {n_synthetic} synthetics: at least 2, 2 and 1."
+        )
+    made = max(1, round(GUESSED * (n_train + n_holdout) / 2)) * 2
+    return Plan(
+        n_train=n_train,
+        n_holdout=n_holdout,
+        n_synthetic=n_synthetic,
+        smallest_copy_rate=_rate(
+            fewest_patients(n_train, n_holdout, thresholds.alpha_primary), n_train, n_synthetic, 1.0
+        ),
+        found_copy_rate=_reliable_rate(n_train, n_holdout, n_synthetic, thresholds),
+        smallest_bound=upper_bound(0, n_synthetic, thresholds.confidence),
+        false_flag_bound=upper_bound(0, n_holdout, thresholds.confidence),
+        largest_epsilon=one_run_bound(made, made, confidence=thresholds.confidence),
+        thresholds=thresholds,
+    )
+
+
+def _rate(patients: float | None, n_train: int, n_synthetic: int, recall: float) -> float | None:
+    if patients is None:
+        return None
+    rate = math.ceil(copies_for(patients, n_train) / recall) / n_synthetic if patients < n_train else math.inf
+    return rate if rate <= 1 else None
+
+
+def _reliable_rate(n_train: int, n_holdout: int, n_synthetic: int, thresholds: Thresholds) -> float | None:
+    """Chance singles out some patients too, as often holdout ones: a factor on the level pays for them.
+
+    The factor is what `benchmarks.audit power` needed: found shares and these agree within a step of its grid.
+    """
+    patients = fewest_patients(n_train, n_holdout, thresholds.alpha_primary * NOISE_FACTOR)
+    return _rate(patients, n_train, n_synthetic, thresholds.visible_recall)
+
+
+NOISE_FACTOR = 0.1
+"""By which the level is divided for what chance singles out."""
+
+
+def needed_holdout(n_train: int, n_synthetic: int, thresholds: Thresholds, most: int = _MOST) -> int | None:
+    """Fewest holdout patients with which `copy_rate` is found with `power`; None where no number is enough."""
+    sizes = [2]
+    while sizes[-1] < most:
+        sizes.append(max(sizes[-1] + 1, int(sizes[-1] * 1.05)))
+    for size in sizes:
+        rate = _reliable_rate(n_train, size, n_synthetic, thresholds)
+        if rate is not None and rate <= thresholds.copy_rate:
+            return size
+    return None
+
+
+def needed_synthetics(n_train: int, n_holdout: int, thresholds: Thresholds) -> int | None:
+    """Fewest synthetics with which `copy_rate` is found with `power` and can be excluded; None: no number is.
+
+    The bound expects false flags at their rate, and copies that are seen with `visible_recall`.
+    """
+    n = 10
+    while n < _MOST:
+        rate = _reliable_rate(n_train, n_holdout, n, thresholds)
+        flagged = math.ceil(thresholds.false_flag * n)
+        bound = upper_bound(flagged, n, thresholds.confidence) / thresholds.visible_recall
+        if rate is not None and max(rate, bound) <= thresholds.copy_rate:
+            return n
+        n = max(n + 1, int(n * 1.05))
+    return None
+
+
+__all__ = ["Plan", "all_on_train", "copies_for", "fewest_patients", "needed_holdout", "needed_synthetics", "plan"]
