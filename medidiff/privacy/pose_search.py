@@ -33,7 +33,7 @@ class CoarseSearch:
         gallery: Prepared scans (g, x, y, z), coarse.
         most_degrees: Rotations reach so far.
         step_degrees: See `rotation_ball`.
-        most_shift: Shifts of up to so many coarse voxels along each axis, whole ones.
+        most_shift: Shifts of up to so many coarse voxels along each axis, see `shift_lattice`.
         flips: Whether the mirror image is searched too.
     """
 
@@ -47,8 +47,7 @@ class CoarseSearch:
         rotations = torch.cat([rotations, rotations]) if flips else rotations
         self._poses = Pose(rotations, torch.zeros(len(rotations), 3), mirrored)
         self._reach = most_shift
-        steps = range(-most_shift, most_shift + 1)
-        self._shifts = torch.tensor(list(itertools.product(steps, repeat=3)), dtype=torch.float32)
+        self._shifts = shift_lattice(most_shift)
         self._grid = centred_grid(self.shape)
         self._energy = self._gallery_energy()
 
@@ -58,8 +57,8 @@ class CoarseSearch:
         turned, _ = self._turned(query)
         for rotation, energy in zip(turned, self._energy, strict=True):
             rows = self._shifted(rotation)
-            power = (rows * rows).sum(dim=1)
-            correlation = (rows @ self._gallery) / (power[:, None] * energy + _TINY).sqrt()
+            power = torch.linalg.vector_norm(rows, dim=1)
+            correlation = (rows @ self._gallery) / (power[:, None] * energy + _TINY)
             value, shift = correlation.max(dim=0)
             best.append(value)
             where.append(shift)
@@ -75,17 +74,28 @@ class CoarseSearch:
 
     def _shifted(self, volume: Tensor) -> Tensor:
         """A volume at every shift, 0 where nothing moves in, (s, v)."""
-        padded = F.pad(volume, (self._reach,) * 6)
-        sides = [2 * self._reach + 1] * 3
-        # windows[i] starts at i: the volume shifted by reach - i; turned round, so that shifts grow
-        windows = padded.as_strided((*sides, *self.shape), (*padded.stride(), *padded.stride()))
-        return windows.flip(0, 1, 2).reshape(len(self._shifts), -1)
+        padded, (x, y, z) = F.pad(volume, (self._reach,) * 6), self.shape
+        starts = (self._reach - self._shifts).int().tolist()
+        return torch.stack([padded[a : a + x, b : b + y, c : c + z] for a, b, c in starts]).flatten(1)
 
     def _gallery_energy(self) -> Tensor:
-        """Power of every gallery scan where a scan in that pose shows something, (poses, s, g)."""
+        """Norm of every gallery scan where a scan in that pose shows something, (poses, s, g)."""
         _, known = self._turned(torch.zeros(self.shape))
         squares = self._gallery**2
-        return torch.stack([self._shifted(mask) @ squares for mask in known])
+        half = known[: len(known) // 2] if self._poses.flip.any() else known  # a mirrored scan shows the same voxels
+        norms = torch.stack([(self._shifted(mask) @ squares).sqrt() for mask in half])
+        return torch.cat([norms, norms]) if len(half) < len(known) else norms
 
 
-__all__ = ["CoarseSearch", "Found"]
+def shift_lattice(most: int) -> Tensor:
+    """Whole shifts of up to `most` along each axis whose sum is even, (s, 3), no shift first.
+
+    Every second shift is left out: no shift of whole or broken voxels is further than one voxel from a searched one
+    (sqrt(3)/2 with all of them).
+    """
+    steps = range(-most, most + 1)
+    shifts = [shift for shift in itertools.product(steps, repeat=3) if sum(shift) % 2 == 0]
+    return torch.tensor(sorted(shifts, key=lambda shift: (sum(n * n for n in shift), shift)), dtype=torch.float32)
+
+
+__all__ = ["CoarseSearch", "Found", "shift_lattice"]

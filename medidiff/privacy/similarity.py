@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from medidiff.errors import InputError
 from medidiff.privacy.high_pass import checked_images, prepared
-from medidiff.privacy.pose import Pose, centred_grid
+from medidiff.privacy.pose import centred_grid
 from medidiff.privacy.pose_refine import pair_correlation, refined
 from medidiff.privacy.pose_search import CoarseSearch
 
@@ -25,15 +26,15 @@ class PoseSearch(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    inner: float = Field(default=1.0, ge=0)
+    inner: float = Field(default=0.7, ge=0)
     """What is finer than this Gaussian is not compared: noise, and what a blur takes away."""
-    outer: float = Field(default=4.0, gt=0)
+    outer: float = Field(default=3.0, gt=0)
     """What is coarser is not compared: shading, contrast, and the anatomy that all patients share."""
-    local: float = Field(default=5.0, gt=0)
+    local: float = Field(default=4.0, gt=0)
     """Window in which the contrast is made equal."""
     most_degrees: float = Field(default=10.0, ge=0, le=45)
     """Rotations searched about every axis."""
-    step_degrees: float = Field(default=7.5, gt=0, le=45)
+    step_degrees: float = Field(default=10.0, gt=0, le=45)
     """Side of the cube of the lattice of rotations; none is further than 0.56 of it from a searched one."""
     most_shift: int = Field(default=4, ge=0, le=16)
     """Shifts searched along every axis, voxels."""
@@ -41,9 +42,9 @@ class PoseSearch(BaseModel):
     """Search the mirror image along axis 0 too."""
     candidates: int = Field(default=8, ge=2)
     """Scans of the gallery, for each query, whose pose is made better step by step."""
-    starts: int = Field(default=2, ge=1)
+    starts: int = Field(default=1, ge=1)
     """Rotations of the coarse search that each of them starts from."""
-    steps: int = Field(default=6, ge=0)
+    steps: int = Field(default=5, ge=0)
     """Steps from each start."""
 
     def factor(self, shape: tuple[int, ...]) -> int:
@@ -71,6 +72,7 @@ class InvariantSimilarity:
 
     def __init__(self, settings: PoseSearch | None = None) -> None:
         self.settings = settings or PoseSearch()
+        self._last: tuple[str, _Gallery] | None = None
 
     def matrix(self, queries: np.ndarray, gallery: np.ndarray, progress: Progress | None = None) -> np.ndarray:
         """Similarity of every query with every scan of the gallery.
@@ -92,13 +94,21 @@ class InvariantSimilarity:
                 f"queries of {queries.shape[1:]} and gallery of {gallery.shape[1:]} voxels: bring them to one grid."
             )
         with torch.inference_mode():
-            row_of = _Gallery(gallery, self.settings)
+            row_of = self._prepared(gallery)
             rows = np.empty((len(queries), len(gallery)), np.float32)
             for i, query in enumerate(queries):
                 rows[i] = row_of(query).numpy()
                 if progress is not None:
                     progress(i + 1, len(queries))
         return rows
+
+    def _prepared(self, images: np.ndarray) -> _Gallery:
+        """The gallery ready for queries; the last one is kept, since an audit comes back to it."""
+        content = hashlib.sha256(np.ascontiguousarray(images)).hexdigest() + str((images.shape, images.dtype))
+        if self._last is None or self._last[0] != content:
+            self._last = None  # its memory first
+            self._last = (content, _Gallery(images, self.settings))
+        return self._last[1]
 
 
 class _Gallery:
@@ -141,13 +151,11 @@ class _Gallery:
             most_shift=setting.most_shift / self._factor + 1,
         )
         best = values.reshape(-1, starts).argmax(dim=1) + torch.arange(len(chosen)) * starts
-        exact = self._at_full_resolution(fine, chosen, poses.take(best).scaled(self._factor))
+        queries = fine.expand(len(chosen), *fine.shape)
+        exact = pair_correlation(queries, self._fine[chosen], poses.take(best).scaled(self._factor), self._fine_grid)
         row = row.clamp(max=float(exact.min()))
         row[chosen] = exact
         return row.clamp(-1, 1)
-
-    def _at_full_resolution(self, query: Tensor, chosen: Tensor, poses: Pose) -> Tensor:
-        return pair_correlation(query.expand(len(chosen), *query.shape), self._fine[chosen], poses, self._fine_grid)
 
 
 __all__ = ["InvariantSimilarity", "PoseSearch"]
