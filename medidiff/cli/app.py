@@ -11,6 +11,7 @@ import typer
 
 from medidiff import __version__
 from medidiff.cli import outcome
+from medidiff.cli.audit import audit
 from medidiff.cli.convert import convert
 from medidiff.cli.demo import demo
 from medidiff.cli.denoise import denoise
@@ -66,7 +67,7 @@ def _root(
 
 
 _MAKE = (denoise, inpaint, insert, convert, synth)
-for _verb in (scan, noise, *_MAKE, evaluate, priors, info, prepare, train, runs, verify, release, demo, doctor):
+for _verb in (scan, noise, *_MAKE, evaluate, priors, info, prepare, train, runs, verify, audit, release, demo, doctor):
     app.command()(_verb)
 
 

@@ -89,6 +89,14 @@ def synth(
             "measured. Or none.",
         ),
     ] = None,
+    guard: Annotated[
+        str | None,
+        typer.Option(
+            "--guard",
+            metavar="TRAIN",
+            help="Draw again what is nearer to a patient of this store than chance allows.",
+        ),
+    ] = None,
     max_attempts: Annotated[
         int, typer.Option("--max-attempts", metavar="N", help="Draws of one scan before it is given up.")
     ] = 5,
@@ -146,6 +154,7 @@ def synth(
         dtype=dtype,
         check=tuple(check or ()),
         max_attempts=max_attempts,
+        guard=guard,
         shard=shard,
         engine=engine,
         workers=workers,

@@ -18,6 +18,7 @@ from medidiff.errors import MemoryLimitError, OutputError, UsageError
 from medidiff.prior import Prior, resolve_prior
 from medidiff.synthesis.checks import parse_checks
 from medidiff.synthesis.dataset import Dataset, read_settings
+from medidiff.synthesis.guard import CLAIM, GuardRequest
 from medidiff.synthesis.layout import make_layout
 from medidiff.synthesis.request import SetRequest
 from medidiff.synthesis.run import Job, Where
@@ -57,6 +58,7 @@ class Wanted:
     dtype: str
     check: tuple[str, ...]
     max_attempts: int
+    guard: str | None
     shard: str
     engine: str
     workers: int | None
@@ -83,6 +85,10 @@ def run(wanted: Wanted, *, dry_run: bool, as_json: bool) -> None:
     if wanted.engine == "ray" and request.threads is None:
         request = replace(request, threads=1)  # as many workers as there are cores
     maker = request.maker(prior)
+    if wanted.guard is not None:
+        guard = GuardRequest(_absolute(wanted.guard), None, maker.shape, maker.spacing_mm)
+        request = replace(request, guard=guard)
+        say(f"guard: {guard.settings()['patients']} patients; {CLAIM}")
     make_layout(prior.card, request.layout, request.form, request.indices[-1])
     notes = [*maker.warnings, *getattr(request.plan, "notes", ()), *_notes(request, prior)]
     for text in notes:
@@ -94,6 +100,11 @@ def run(wanted: Wanted, *, dry_run: bool, as_json: bool) -> None:
     start = time.perf_counter()
     job = _make(request, maker, where)
     tell(request, maker, where, job, time.perf_counter() - start, as_json, notes)
+
+
+def _absolute(where: str) -> str:
+    """Workers elsewhere start in another folder."""
+    return where if "://" in where else str(Path(where).resolve())
 
 
 def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

@@ -120,7 +120,7 @@ def read_scan_sets(
     spacing = spacing_mm or grids[0][0][1]
     for found, of_set in zip(sets, grids, strict=True):
         _check_spacing(found, [mm for _, mm in of_set], spacing, sets[0].where)
-    window = shape or _common_window([np.array([size for size, _ in of_set]) for of_set in grids])
+    window = shape or _window_of(grids)
     total, done, read = sum(map(len, sets)), 0, []
     for found in sets:
         images, masks, units = [], [], []
@@ -166,9 +166,14 @@ def to_window(name: str, data: np.ndarray, shape: Triple, mirrored: bool = True)
     return np.pad(cut, pads, mode="symmetric" if mirrored else "constant")
 
 
-def _common_window(shapes: Sequence[np.ndarray]) -> Triple:
-    """Sizes (n, 3) of every set to one window."""
-    smallest = np.min([np.percentile(of_set, 100 * FITS, axis=0, method="lower") for of_set in shapes], axis=0)
+def common_window(sets: Sequence[FoundSet]) -> Triple:
+    """The largest window that 95% of the scans of every set fill along each axis."""
+    return _window_of([[scan.grid() for scan in found.scans] for found in sets])
+
+
+def _window_of(grids: Sequence[Sequence[tuple[Triple, Spacing]]]) -> Triple:
+    sizes = [np.array([size for size, _ in of_set]) for of_set in grids]
+    smallest = np.min([np.percentile(of_set, 100 * FITS, axis=0, method="lower") for of_set in sizes], axis=0)
     return cast(Triple, tuple(int(n) for n in smallest))
 
 
@@ -218,4 +223,4 @@ def _times(numbers: Sequence[float]) -> str:
     return " x ".join(f"{number:g}" for number in numbers)
 
 
-__all__ = ["FoundSet", "ScanSet", "find_scan_set", "read_scan_set", "read_scan_sets", "to_window"]
+__all__ = ["FoundSet", "ScanSet", "common_window", "find_scan_set", "read_scan_set", "read_scan_sets", "to_window"]

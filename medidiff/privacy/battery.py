@@ -16,7 +16,7 @@ from medidiff.privacy.material import Material, Subjects
 from medidiff.privacy.membership import black_box_membership
 from medidiff.privacy.permutation import label_permutation
 from medidiff.privacy.sensitivity import sensitivity
-from medidiff.privacy.split_gate import split_classifier
+from medidiff.privacy.split_gate import split_classifier, split_overlap
 from medidiff.privacy.strata import Stratum
 from medidiff.privacy.thresholds import Thresholds
 
@@ -51,7 +51,7 @@ def run_battery(evidence: Evidence, thresholds: Thresholds) -> list[Finding]:
         InputError: Similarities do not fit, see `gallery.by_patient`.
     """
     gallery, main = evidence.subjects.gallery, evidence.main
-    found: list[Finding] = []
+    found = [split_overlap(main.real, gallery, thresholds)]
     if evidence.features is not None:
         found.append(split_classifier(evidence.features[1], gallery, thresholds))
     controls = control_findings(main.planted, main.sources, main.real, gallery, thresholds)
@@ -67,6 +67,7 @@ def run_battery(evidence: Evidence, thresholds: Thresholds) -> list[Finding]:
     found += _described(evidence, thresholds)
     for stratum in evidence.strata:
         rows = main.synthetic[stratum.members]
+        found.append(sensitivity(rows, gallery, main.planted, thresholds, tests=tests, stratum=stratum.name))
         found.append(label_permutation(rows, gallery, thresholds, stratum.name))
         found.append(copy_rate(rows, main.real, gallery, thresholds, controls, stratum.name))
         found.append(black_box_membership(rows, gallery, thresholds, stratum.name))

@@ -32,6 +32,8 @@ class Subjects:
         synthetic: (n, x, y, z).
         names: What each synthetic is called.
         attributes: What was asked for or measured of each.
+        people: Identifier of each patient, by number; it is written nowhere.
+        units: (g, 2) of the gallery's scans, see `ScanSet.units`; None where no prior is asked.
     """
 
     gallery: Gallery
@@ -40,6 +42,8 @@ class Subjects:
     synthetic: np.ndarray
     names: tuple[str, ...]
     attributes: tuple[Attributes, ...]
+    people: tuple[str, ...] = ()
+    units: np.ndarray | None = None
 
     @property
     def train_scans(self) -> np.ndarray:
@@ -108,6 +112,8 @@ def gather(synthetic: ScanSet, train: ScanSet, holdout: ScanSet) -> Subjects:
         synthetic.images[mine],
         tuple(synthetic.names[i] for i in mine),
         tuple(synthetic.attributes[i] for i in mine),
+        tuple(name for _, name in number),
+        None if train.units is None or holdout.units is None else np.concatenate([train.units, holdout.units])[order],
     )
 
 

@@ -53,11 +53,11 @@ class AuditReport(_Record):
     created: datetime.datetime
     medidiff_version: str
     thresholds: Thresholds
-    synthetic_hash: str = Field(pattern=_SHA256)
-    """`set_hash` of the folder that was audited."""
+    synthetic_hash: str | None = Field(default=None, pattern=_SHA256)
+    """`set_hash` of the folder that was audited; None: a prior alone was."""
     prior_hash: str | None = Field(default=None, pattern=_SHA256)
     """Content hash of the prior that was audited with the set; None: the samples alone were."""
-    samples: int = Field(ge=1)
+    samples: int = Field(ge=0)
     """Scans in the set."""
     references: dict[str, Any] = Field(default_factory=dict)
     """Counts of patients and scans of train and holdout, and their commitments."""

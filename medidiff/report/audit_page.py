@@ -41,7 +41,7 @@ def audit_page(
         *_strata(report.findings),
         *_described(report.findings),
         *_subgroups(report.subgroups),
-        _samples(report, pictures or {}, matches or {}),
+        *([_samples(report, pictures or {}, matches or {})] if report.samples else []),
         _limits(report),
     ]
     lead = (
@@ -64,7 +64,7 @@ def _verdict(report: AuditReport, internal: bool) -> Section:
 
 
 def _sets(report: AuditReport) -> Section:
-    rows = [("samples", f"{report.samples}"), ("set, SHA-256", report.synthetic_hash)]
+    rows = [("samples", f"{report.samples}"), ("set, SHA-256", report.synthetic_hash or "none: the prior alone")]
     rows += [("prior, SHA-256", report.prior_hash or "not given: the samples alone were audited")]
     rows += [(key.replace("_", " "), _text(value)) for key, value in report.references.items()]
     folded = [(key.replace("_", " "), _text(value)) for key, value in report.settings.items()]

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from medidiff.synthesis.checks import HIGHEST, LEAST_SPREAD, LOWEST, MOST_BEYOND
+from medidiff.synthesis.guard import CLAIM, RULE
 from medidiff.synthesis.layout import LABELS, MANIFEST, mask_labels
 from medidiff.synthesis.write import NOTE, Writer, intensity_words
-
 
 UNAUDITED = "No privacy audit is part of this set; a set without one is not fit to be released."
 """What `medidiff release` replaces in README.md."""
@@ -55,6 +55,7 @@ def dataset_card(writer: Writer, told: Mapping[str, Any]) -> str:
         f"under {LEAST_SPREAD:g}, the mask is empty{_checks(settings)}; the number is then drawn again, "
         f"{settings['max_attempts']} times at most.",
         *([""] + [f"- {reason}: {count}" for reason, count in told["reasons"].items()] if told["reasons"] else []),
+        *_guarded(settings, told),
         *(["", f"Given up: {', '.join(map(str, told['failed']))}."] if told["failed"] else []),
         "",
         "## Sources of the prior",
@@ -78,6 +79,20 @@ def dataset_card(writer: Writer, told: Mapping[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _guarded(settings: Mapping[str, Any], told: Mapping[str, Any]) -> list[str]:
+    """What `--guard` dropped, against what chance alone would, and what that means for an audit."""
+    guard = settings.get("guard")
+    if guard is None:
+        return []
+    dropped = told["reasons"].get(RULE, 0)
+    return [
+        "",
+        f"Guard: {dropped} of {told['draws']} draws came nearer to one of {guard['patients']} patients than "
+        f"{guard['false_flag']:.0%} of strangers' scans do (log gap above {guard['log_gap_limit']:.3f}); chance alone "
+        f"would be about {guard['false_flag'] * told['draws']:.0f}. {CLAIM}",
+    ]
 
 
 def croissant(

@@ -42,6 +42,8 @@ def make_one(
         seconds, nfe = seconds + sample.seconds, nfe + sample.nfe
         measured = measure(sample.mask, maker.voxel_mm3)
         found = problems(sample, measured, request.checks)
+        if not found and request.guard is not None and (near := request.guard.problem(sample.image)):
+            found = [near]
         if found:
             rejected.append("; ".join(found))
             continue

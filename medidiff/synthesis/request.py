@@ -13,6 +13,7 @@ import torch
 from medidiff import __version__
 from medidiff.errors import UsageError
 from medidiff.prior import Card, Prior
+from medidiff.synthesis.guard import GuardRequest
 from medidiff.tasks.conditions import Value
 from medidiff.tasks.draw_sample import SAMPLING
 from medidiff.tasks.guidance import Guidance
@@ -60,6 +61,7 @@ class SetRequest:
         dtype: auto, int16 or float32: how a NIfTI file stores intensities.
         checks: Largest relative error of a measured condition, by its name.
         max_attempts: Draws of one number before it is given up.
+        guard: Patients that no sample may come too near to.
         device, precision, threads, max_gb: The machine; `settings` has what decides the bits.
 
     Raises:
@@ -82,6 +84,7 @@ class SetRequest:
     dtype: str = "auto"
     checks: dict[str, float] = field(default_factory=dict)
     max_attempts: int = 5
+    guard: GuardRequest | None = None
     device: str = "auto"
     precision: str = "auto"
     threads: int | None = None
@@ -160,6 +163,7 @@ class SetRequest:
             "dtype": stored_dtype(maker.card, self.dtype),
             "checks": dict(sorted(self.checks.items())),
             "max_attempts": self.max_attempts,
+            **({} if self.guard is None else {"guard": self.guard.settings()}),
             "device": session.device.type,
             "precision": session.choice.dtype,
             # float32 on a processor rounds by the number of threads; bfloat16 was the same with 1, 2 and 3.

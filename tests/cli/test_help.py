@@ -25,6 +25,7 @@ VERBS = (
     "runs",
     "synth",
     "verify",
+    "audit",
     "demo",
     "doctor",
 )

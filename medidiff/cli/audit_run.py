@@ -1,0 +1,333 @@
+"""What `medidiff audit` does: read the sets, run the audit, write audit.json and the page, tell the verdict."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import typer
+
+from medidiff import __version__
+from medidiff.cli.outcome import Failure, emit_json, say, stop, warn
+from medidiff.errors import ConfigError, InputError, PriorError, UsageError
+
+if TYPE_CHECKING:
+    from medidiff.cohort.scan_set import FoundSet, ScanSet
+    from medidiff.prior import Prior
+    from medidiff.privacy.audit import Audit
+    from medidiff.privacy.report_record import AuditReport
+    from medidiff.privacy.thresholds import Thresholds
+
+JSON, PAGE = "audit.json", "audit.html"
+_EXIT = {"PASS": 0, "FAIL": 10, "INCONCLUSIVE": 11}
+_USUAL_SET = 200
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What was asked for, see `medidiff audit --help`."""
+
+    folder: Path | None
+    train: str
+    holdout: str
+    prior: str | None
+    output: Path
+    reference: str | None
+    table: Path | None
+    thresholds: Path | None
+    internal: bool
+    machine: Mapping[str, Any]
+
+
+def plan_words(patients: int, thresholds: Path | None, as_json: bool) -> str:
+    """What an audit with so many patients could show, for several ways to split them.
+
+    Raises:
+        UsageError: Too few patients.
+    """
+    import json
+
+    from medidiff.privacy.plan import plan
+
+    if patients < 4:
+        raise UsageError(f"--plan {patients}: must be 4 or more patients.")
+    limits = read_thresholds(thresholds)
+    shares = (0.25, 1 / 3, 0.5)
+    plans = [plan(patients - held, held, _USUAL_SET, limits) for held in (max(2, round(patients * s)) for s in shares)]
+    if as_json:
+        return json.dumps({"status": "planned", "exit_code": 0, "plans": [one.to_dict() for one in plans]}, indent=2)
+    return "\n\n".join(one.words for one in plans)
+
+
+def read_thresholds(path: Path | None) -> Thresholds:
+    """Of a YAML file, or the defaults.
+
+    Raises:
+        ConfigError: The file cannot be read or has an unknown key or value.
+    """
+    from medidiff.privacy.thresholds import Thresholds
+
+    if path is None:
+        return Thresholds()
+    import yaml
+    from pydantic import ValidationError
+
+    try:
+        return Thresholds.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"--thresholds {path}: cannot be read ({error}). See configs/audit.yaml.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "the file"
+        raise ConfigError(f"--thresholds {path}: {place}: {first['msg']}. See configs/audit.yaml.") from error
+
+
+def run(wanted: Wanted, *, overwrite: bool, as_json: bool) -> None:
+    """Audit, write, tell, and end with the verdict's exit code."""
+    thresholds = read_thresholds(wanted.thresholds)
+    _check_output(wanted.output, overwrite)
+    prior = _prior(wanted.prior)
+    if wanted.folder is None:
+        from medidiff.cli.audit_prior_run import report_of_prior
+
+        report = report_of_prior(wanted, cast("Prior", prior), thresholds)
+        _write(wanted, report, None, (1.0, 1.0, 1.0))
+        return _tell(wanted, report, as_json)
+    sets = _found(wanted, wanted.folder)
+    _check_prior(wanted.folder, prior)
+    synthetic, train, holdout, reference = _read(sets, prior)
+    for one in (synthetic, train, holdout, *([reference] if reference else [])):
+        for text in one.warnings:
+            warn(text)
+    audit, subgroups = _audit(wanted, thresholds, prior, (synthetic, train, holdout, reference))
+    report = _report(wanted, thresholds, prior, audit, (train, holdout, reference), subgroups)
+    _write(wanted, report, audit, synthetic.spacing_mm)
+    return _tell(wanted, report, as_json)
+
+
+def _check_output(folder: Path, overwrite: bool) -> None:
+    there = [name for name in (JSON, PAGE) if (folder / name).exists()]
+    if there and not overwrite:
+        raise UsageError(f"-o {folder}: holds {there[0]} already. Give --overwrite, or another folder.")
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"-o {folder}: is a file. Choose a folder.")
+
+
+def _prior(name: str | None) -> Prior | None:
+    if name is None:
+        return None
+    from medidiff.prior import Prior
+
+    return Prior.load(name)
+
+
+def _found(wanted: Wanted, folder: Path) -> list[FoundSet]:
+    """Synthetic, train, holdout and, where there is one, the reference."""
+    from medidiff.cohort.scan_set import find_scan_set
+
+    found = [find_scan_set(folder)]
+    found += [
+        find_scan_set(where, split_of(where, split, wanted.table), wanted.table)
+        for where, split in ((wanted.train, "train"), (wanted.holdout, "holdout"))
+    ]
+    if wanted.reference is not None:
+        found.append(find_scan_set(wanted.reference, split_of(wanted.reference, "val", wanted.table), wanted.table))
+    elif split_of(wanted.train, "val", wanted.table) == "val":
+        try:
+            found.append(find_scan_set(wanted.train, "val", wanted.table))
+        except InputError:
+            say("note: the store has no val patients; the encoder learns from phantoms alone.")
+    return found
+
+
+def split_of(where: str, split: str, table: Path | None) -> str | None:
+    """The split to take of a store, or of a folder whose table knows splits; None: everything in it."""
+    from medidiff.cohort.participants import read_participants
+    from medidiff.cohort.scan_set_find import TABLE
+    from medidiff.cohort.store import META
+
+    path = Path(where)
+    if (path / META).is_file() or "://" in where:
+        return split
+    known = table or (path / TABLE if (path / TABLE).is_file() else None)
+    if known is None:
+        return None
+    return split if any(row.split for row in read_participants(known).rows) else None
+
+
+def _check_prior(folder: Path, prior: Prior | None) -> None:
+    """A set that says which prior made it is audited with that one or with none."""
+    from medidiff.synthesis.dataset import read_settings
+
+    settings = read_settings(folder) if folder.is_dir() else None
+    if prior is None or settings is None:
+        return
+    made_by = settings["prior"]["hash"]
+    if made_by != prior.content_hash:
+        raise PriorError(
+            f"--prior {prior.card.name}: its hash is {prior.content_hash[:12]}, the set in {folder} was made by "
+            f"{settings['prior'].get('name', 'a prior')} {made_by[:12]}. Give the prior that made it."
+        )
+
+
+def _read(sets: list[FoundSet], prior: Prior | None) -> tuple[ScanSet, ScanSet, ScanSet, ScanSet | None]:
+    from medidiff.cohort.scan_set import read_scan_sets
+
+    say(f"reading {sum(map(len, sets))} scans")
+    recipe = None if prior is None else prior.card.normalisation.fit
+    read = read_scan_sets(sets, recipe=recipe)
+    return read[0], read[1], read[2], read[3] if len(read) > 3 else None
+
+
+def _audit(
+    wanted: Wanted,
+    thresholds: Thresholds,
+    prior: Prior | None,
+    sets: tuple[ScanSet, ScanSet, ScanSet, ScanSet | None],
+) -> tuple[Audit, dict[str, Any]]:
+    import torch
+
+    from medidiff.cli.audit_subgroups import subgroup_figures
+    from medidiff.privacy.audit import run_audit
+
+    if wanted.machine["threads"] is not None:
+        torch.set_num_threads(wanted.machine["threads"])
+    synthetic, train, holdout, reference = sets
+    spaces, white_box = ([], None) if prior is None else asked(wanted, prior, train.spacing_mm, thresholds)
+    audit = run_audit(
+        synthetic,
+        train,
+        holdout,
+        thresholds,
+        reference=reference,
+        more_spaces=spaces,
+        white_box=white_box,
+        progress=_Told(),
+    )
+    return audit, subgroup_figures(synthetic, train, holdout)
+
+
+def asked(
+    wanted: Wanted, prior: Prior, spacing_mm: tuple[float, float, float], thresholds: Thresholds
+) -> tuple[list[tuple[str, Any]], Callable[[Any], Any]]:
+    """What the prior itself adds, see `privacy.of_prior`."""
+    from medidiff.privacy.of_prior import asked_of_prior
+
+    told = _Told()
+    return asked_of_prior(
+        prior,
+        spacing_mm,
+        thresholds,
+        canary=canary_of(wanted),
+        device=wanted.machine["device"],
+        precision=wanted.machine["precision"],
+        progress=lambda done, of: told("white box", done, of),
+    )
+
+
+def canary_of(wanted: Wanted) -> Callable[[str], bool] | None:
+    """Which patients a fair coin assigned: those of ONE store whose coin assigned everybody; None for other splits."""
+    from medidiff.cohort.split import Coin
+    from medidiff.cohort.store import META, Store
+
+    if wanted.train != wanted.holdout or not ("://" in wanted.train or (Path(wanted.train) / META).is_file()):
+        return None
+    record = Store.open(wanted.train).meta.get("coin", {})
+    if record.get("by_table") or not record.get("by_coin") or record.get("holdout") != "coin":
+        return None
+    return Coin("coin", int(record["seed"])).is_canary
+
+
+class _Told:
+    """Progress in quarters: an audit takes minutes."""
+
+    def __init__(self) -> None:
+        self.last = ("", -1)
+
+    def __call__(self, what: str, done: int, of: int) -> None:
+        quarter = 4 * done // max(of, 1)
+        if (what, quarter) != self.last and (quarter in (2, 4) or of >= 100):
+            say(f"{what}: {done} of {of}")
+        self.last = (what, quarter)
+
+
+def _report(
+    wanted: Wanted,
+    thresholds: Thresholds,
+    prior: Prior | None,
+    audit: Audit,
+    real: tuple[ScanSet, ScanSet, ScanSet | None],
+    subgroups: dict[str, Any],
+) -> AuditReport:
+    from medidiff.privacy.limits import limits_of
+    from medidiff.privacy.report_record import AuditReport, set_hash
+
+    train, holdout, reference = real
+    judgement, (random, worst) = audit.judgement, audit.notes()
+    window = " x ".join(map(str, train.images.shape[1:]))
+    spacing = " x ".join(f"{mm:g}" for mm in train.spacing_mm)
+    return AuditReport(
+        verdict=judgement.verdict,
+        words=judgement.words,
+        needed=dict(judgement.needed),
+        created=datetime.datetime.now(datetime.UTC).replace(microsecond=0),
+        medidiff_version=__version__,
+        thresholds=thresholds,
+        synthetic_hash=set_hash(cast(Path, wanted.folder)),
+        prior_hash=None if prior is None else prior.content_hash,
+        samples=len(audit.subjects.names),
+        references=real_counts(train, holdout, reference, prior),
+        settings={"window": f"{window} voxels of {spacing} mm", "internal": wanted.internal, **audit.settings},
+        findings=judgement.findings,
+        subgroups=tuple(subgroups.get("rows", ())),
+        limits=limits_of(judgement, prior is not None, subgroups.get("gaps", ())),
+        random_samples=random,
+        worst_samples=worst,
+    )
+
+
+def real_counts(train: ScanSet, holdout: ScanSet, reference: ScanSet | None, prior: Prior | None) -> dict[str, Any]:
+    """Who the set was held against, in numbers, and the prior's commitment to whom it was trained on."""
+    counts: dict[str, Any] = {
+        "train_patients": len(set(train.patients)),
+        "train_scans": len(train),
+        "holdout_patients": len(set(holdout.patients)),
+        "holdout_scans": len(holdout),
+        "reference_scans": 0 if reference is None else len(reference),
+    }
+    if prior is not None and prior.card.training.commitment:
+        counts["commitment"] = prior.card.training.commitment
+    return counts
+
+
+def _write(wanted: Wanted, report: AuditReport, audit: Audit | None, spacing_mm: tuple[float, float, float]) -> None:
+    from medidiff.cli.audit_pictures import pictures_of
+    from medidiff.io import atomic_write_text
+    from medidiff.report.audit_card import audit_card
+    from medidiff.report.audit_page import audit_page
+
+    wanted.output.mkdir(parents=True, exist_ok=True)
+    pictures, matches = ({}, {}) if audit is None else pictures_of(report, audit, spacing_mm, internal=wanted.internal)
+    name = wanted.folder.name if wanted.folder is not None else f"the prior {wanted.prior}"
+    atomic_write_text(wanted.output / PAGE, audit_page(report, pictures, matches, name))
+    atomic_write_text(wanted.output / "audit_card.md", audit_card(report))
+    report.write(wanted.output / JSON)
+
+
+def _tell(wanted: Wanted, report: AuditReport, as_json: bool) -> None:
+    code = _EXIT[report.verdict]
+    where = {"json": str(wanted.output / JSON), "page": str(wanted.output / PAGE)}
+    if code:
+        values = {"verdict": report.verdict, "needed": report.needed, **where}
+        stop(Failure(f"audit {report.verdict}: {report.words}", code), as_json, values)
+    if as_json:
+        emit_json({"status": "audited", "exit_code": 0, "verdict": "PASS", "words": report.words, **where})
+        return
+    typer.echo(f"PASS: {report.words}")
+    say(f"page: {wanted.output / PAGE}")
+
+
+__all__ = ["Wanted", "plan_words", "read_thresholds", "run", "split_of"]

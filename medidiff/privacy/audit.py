@@ -1,0 +1,161 @@
+"""One audit from scans to judgement: similarities, embeddings, the battery, the verdict, samples to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from medidiff.cohort.scan_set import ScanSet
+from medidiff.errors import InputError
+from medidiff.privacy.battery import Evidence, run_battery
+from medidiff.privacy.encoder import Encoder, phantom_references, train_encoder
+from medidiff.privacy.finding import Finding
+from medidiff.privacy.gallery import by_patient, nearest
+from medidiff.privacy.judge import Judgement, judge
+from medidiff.privacy.material import Material, Subjects, gather, measure
+from medidiff.privacy.report_record import CaseNote
+from medidiff.privacy.similarity import InvariantSimilarity
+from medidiff.privacy.strata import strata_of
+from medidiff.privacy.thresholds import Thresholds
+
+PHANTOMS = 96
+"""Procedural volumes that the encoder learns from, beside the reference scans."""
+LOOKED_AT = 10
+"""Random samples, and worst samples, that a person shall look at."""
+Progress = Callable[[str, int, int], None]
+Embedding = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class Audit:
+    """What came out.
+
+    Attributes:
+        judgement: Verdict, findings, words.
+        subjects: Who was compared, in the audit's own order.
+        main: The similarities that decided.
+        worst: Numbers of the synthetics with the largest gap towards a train patient.
+        random: Numbers of synthetics drawn for a person to look at.
+        features: Of the encoder: synthetics and gallery.
+        settings: What else decided the figures, JSON types.
+    """
+
+    judgement: Judgement
+    subjects: Subjects
+    main: Material
+    worst: np.ndarray
+    random: np.ndarray
+    features: tuple[np.ndarray, np.ndarray]
+    settings: dict[str, object] = field(default_factory=dict)
+
+    def notes(self) -> tuple[tuple[CaseNote, ...], tuple[CaseNote, ...]]:
+        """Random and worst samples for the report."""
+        found = nearest(by_patient(self.main.synthetic, self.subjects.gallery))
+
+        def note(i: int, why: str) -> CaseNote:
+            return CaseNote(file=self.subjects.names[i], similarity=float(found.first[i]), why=why)
+
+        worst = [
+            note(i, f"stands out for one patient by a log gap of {found.gap[i]:.2f}, the largest there are")
+            for i in self.worst
+        ]
+        return tuple(note(i, "drawn at random") for i in self.random), tuple(worst)
+
+
+def run_audit(
+    synthetic: ScanSet,
+    train: ScanSet,
+    holdout: ScanSet,
+    thresholds: Thresholds,
+    *,
+    reference: ScanSet | None = None,
+    encoder_steps: int = 300,
+    more_spaces: Sequence[tuple[str, Embedding]] = (),
+    white_box: Callable[[Subjects], Sequence[Finding]] | None = None,
+    progress: Progress | None = None,
+) -> Audit:
+    """Audit synthetics against the patients whom their prior was trained on, and others whom it was not.
+
+    Args:
+        synthetic: The set.
+        train: Scans that the prior was trained on.
+        holdout: Scans of people whom nothing of the prior has seen, assigned by chance.
+        thresholds: Fixed beforehand.
+        reference: Scans of neither, such as val, that the encoder learns from beside phantoms.
+        encoder_steps: Steps of the encoder's training.
+        more_spaces: (name, images to unit features) of further embeddings.
+        white_box: Findings on the prior itself, given who is compared.
+        progress: Told (what, done, of).
+
+    Raises:
+        InputError: See `gather`; or the reference shares patients with train or holdout.
+    """
+    subjects = gather(synthetic, train, holdout)
+    main = measure(subjects, InvariantSimilarity().matrix, thresholds, progress=progress)
+    encoder = _encoder(reference, train, holdout, synthetic.images.shape[1:], thresholds, encoder_steps)
+    spaces = [("encoder", encoder.embed), *more_spaces]
+    others = [_in_embedding(subjects, embed, name, thresholds) for name, embed in spaces]
+    features = (encoder.embed(subjects.synthetic), encoder.embed(subjects.real))
+    train_rows = [subjects.real_attributes[i] for i in subjects.train_scans]
+    evidence = Evidence(
+        subjects,
+        main,
+        others,
+        features,
+        strata_of(subjects.attributes, train_rows),
+        () if white_box is None else white_box(subjects),
+    )
+    judgement = judge(run_battery(evidence, thresholds), thresholds)
+    return Audit(judgement, subjects, main, *_to_look_at(main, subjects, thresholds), features)
+
+
+def _encoder(
+    reference: ScanSet | None,
+    train: ScanSet,
+    holdout: ScanSet,
+    shape: tuple[int, ...],
+    thresholds: Thresholds,
+    steps: int,
+) -> Encoder:
+    phantoms = phantom_references((shape[0], shape[1], shape[2]), PHANTOMS, thresholds.seed)
+    own = np.arange(len(phantoms))
+    if reference is None:
+        return train_encoder(phantoms, own, seed=thresholds.seed, steps=steps)
+    _check_apart(reference, train, holdout)
+    _, people = np.unique(np.array(reference.patients), return_inverse=True)
+    images = np.concatenate([reference.images, phantoms])
+    return train_encoder(images, np.concatenate([people, own + people.max() + 1]), seed=thresholds.seed, steps=steps)
+
+
+def _check_apart(reference: ScanSet, train: ScanSet, holdout: ScanSet) -> None:
+    for name, other in (("train", train), ("holdout", holdout)):
+        shared = set(reference.patients) & set(other.patients)
+        if shared:
+            raise InputError(
+                f"--reference {reference.where}: {len(shared)} of its patients are in {name} too. The encoder must "
+                "learn from people who are in neither."
+            )
+
+
+def _in_embedding(subjects: Subjects, embed: Embedding, name: str, thresholds: Thresholds) -> Material:
+    known = embed(subjects.real)
+
+    def similarity(queries: np.ndarray, gallery: np.ndarray, progress: object) -> np.ndarray:
+        made = known if queries is subjects.real else embed(queries)
+        return np.clip(made @ known.T, -1, 1)
+
+    return measure(subjects, similarity, thresholds, name)
+
+
+def _to_look_at(main: Material, subjects: Subjects, thresholds: Thresholds) -> tuple[np.ndarray, np.ndarray]:
+    found = nearest(by_patient(main.synthetic, subjects.gallery))
+    towards_train = np.where(subjects.gallery.is_train[found.patient], found.gap, -np.inf)
+    worst = np.argsort(-towards_train, kind="stable")[:LOOKED_AT]
+    rng = np.random.default_rng([thresholds.seed, len(found.gap)])
+    drawn = rng.choice(len(found.gap), min(LOOKED_AT, len(found.gap)), replace=False)
+    return worst, np.sort(drawn)
+
+
+__all__ = ["LOOKED_AT", "Audit", "run_audit"]

@@ -1,0 +1,71 @@
+"""What a prior itself adds to an audit: its features as a second embedding, and the white-box attacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from medidiff.prior import Prior
+from medidiff.privacy.finding import Finding
+from medidiff.privacy.material import Subjects
+from medidiff.privacy.one_run import one_run_finding
+from medidiff.privacy.prior_features import prior_embedding
+from medidiff.privacy.thresholds import Thresholds
+from medidiff.privacy.white_box import of_patients, white_box_findings, white_box_scores
+from medidiff.privacy.white_box_probe import Probe
+
+SPACE = "prior's features"
+
+
+def asked_of_prior(
+    prior: Prior,
+    spacing_mm: tuple[float, float, float],
+    thresholds: Thresholds,
+    *,
+    canary: Callable[[str], bool] | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[list[tuple[str, Callable[[np.ndarray], np.ndarray]]], Callable[[Subjects], Sequence[Finding]]]:
+    """Embeddings and white-box tests for `audit.run_audit`.
+
+    Args:
+        prior: The prior that was trained on the train patients.
+        spacing_mm: Of the scans.
+        thresholds: Of the audit.
+        canary: Whether a fair coin put this patient into train or holdout; None: no coin is recorded, and no epsilon
+            can be bounded.
+        device: See `Probe`.
+        precision: See `Probe`.
+        progress: Told how many scans were asked about.
+
+    Raises:
+        InputError: The prior has no image channel.
+    """
+    probe = Probe(prior, spacing_mm, device=device, precision=precision)
+
+    def embed(images: np.ndarray) -> np.ndarray:
+        return prior_embedding(prior, images)
+
+    def white_box(subjects: Subjects) -> list[Finding]:
+        scores = white_box_scores(probe, _own_units(prior, subjects), thresholds.seed, progress)
+        gallery = subjects.gallery
+        fair = np.array([canary is None or canary(name) for name in subjects.people], dtype=bool)
+        of_loss, inside = of_patients(scores["loss"], gallery)[fair], gallery.is_train[fair]
+        bound = one_run_finding(of_loss, inside, thresholds, fair_coin=canary is not None, space="loss")
+        return [*white_box_findings(scores, gallery, thresholds), bound]
+
+    return [(SPACE, embed)], white_box
+
+
+def _own_units(prior: Prior, subjects: Subjects) -> np.ndarray:
+    """Scans in the unit that the prior's normalisation expects: any for percentiles, the scan's own for a window."""
+    recipe = prior.card.normalisation
+    if recipe.name == "percentile" or subjects.units is None:
+        return subjects.real
+    offset, scale = (subjects.units[:, i, None, None, None] for i in (0, 1))
+    return recipe.fit(subjects.real[0]).inverse(offset + scale * subjects.real)
+
+
+__all__ = ["SPACE", "asked_of_prior"]
