@@ -49,7 +49,7 @@ def sigma_of(epsilon: float, delta: float) -> float:
         tail = np.exp(epsilon) * stats.norm.cdf(-0.5 / s - epsilon * s)
         return float(stats.norm.cdf(0.5 / s - epsilon * s) - tail - delta)
 
-    return float(optimize.brentq(excess, 0.05, 50))
+    return float(optimize.root_scalar(excess, bracket=(0.05, 50)).root)
 
 
 @pytest.mark.parametrize(("epsilon", "share"), [(1.0, 0.15), (4.0, 0.28)])

@@ -8,7 +8,7 @@ import pytest
 from medidiff.privacy.gallery import Gallery
 from medidiff.privacy.permutation import all_labels, label_permutation, patient_weights, permutation_p
 from medidiff.privacy.thresholds import Thresholds
-from tests.privacy.worlds import shuffled, world
+from tests.privacy.worlds import p_of, shuffled, world
 
 LIMITS = Thresholds(permutations=999)
 
@@ -69,13 +69,13 @@ def test_order_and_numbering_of_files_do_not_matter(scans: int) -> None:
 def test_false_alarms_keep_the_level_whatever_the_synthetics_are(spread: float) -> None:
     # 120 worlds at 0.05: 6 expected; more than 15 has a probability below 0.0005
     worlds = (world(100 + i, 40, 20, 60, spread=spread, transforms=()) for i in range(120))
-    p = np.array([label_permutation(w.sim, w.gallery, LIMITS).p_value for w in worlds])
+    p = np.array([p_of(label_permutation(w.sim, w.gallery, LIMITS)) for w in worlds])
     assert (p <= 0.05).sum() <= 15
     assert 0.35 < np.mean(p) < 0.65  # uniform: 0.5 with a standard deviation of 0.026
 
 
 def test_copies_are_found_and_those_of_one_patient_alone_are_out_of_reach() -> None:
-    p = [label_permutation((w := world(i, rate=0.1, transforms=())).sim, w.gallery, LIMITS).p_value for i in range(10)]
+    p = [p_of(label_permutation((w := world(i, rate=0.1, transforms=())).sim, w.gallery, LIMITS)) for i in range(10)]
     assert np.median(p) <= 0.01
     w = world(3, transforms=())
     sim = np.tile(w.real[np.flatnonzero(w.gallery.is_train)[0]], (100, 1))
@@ -84,4 +84,4 @@ def test_copies_are_found_and_those_of_one_patient_alone_are_out_of_reach() -> N
 
 def test_more_holdout_than_train_works_too() -> None:
     w = world(1, 20, 60, rate=0.15, transforms=())
-    assert (label_permutation(w.sim, w.gallery, LIMITS).p_value or 1) <= 0.05
+    assert p_of(label_permutation(w.sim, w.gallery, LIMITS)) <= 0.05

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from medidiff.privacy.finding import Finding
 from medidiff.privacy.gallery import Gallery
 
 SPECTRUM = 1 / np.sqrt(np.arange(1, 61))
@@ -22,6 +23,12 @@ class World(NamedTuple):
     sources: dict[str, np.ndarray]
     made: np.ndarray
     features: np.ndarray
+
+
+def p_of(finding: Finding) -> float:
+    """The p-value of a test that was made."""
+    assert finding.p_value is not None
+    return finding.p_value
 
 
 def unit(x: np.ndarray) -> np.ndarray:
