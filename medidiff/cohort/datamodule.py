@@ -192,7 +192,7 @@ class PatchDataModule(lightning.LightningDataModule):
             accumulate=trainer.accumulate_grad_batches if trainer else 1,
         )
         dataset = self._dataset("train", self.steps * self.batch, self.augmentation)
-        return DataLoader(dataset, batch_sampler=numbers, **_workers(self.workers))
+        return DataLoader(dataset, batch_sampler=numbers, **worker_settings(self.workers))
 
     @property
     def fixed_splits(self) -> tuple[str, ...]:
@@ -246,8 +246,8 @@ def _identity(cases: Sequence[AnyCase], coin: RunCoin | None) -> str:
     return hashlib.sha256(json.dumps([(case.name, case.patient) for case in cases]).encode()).hexdigest()
 
 
-def _workers(count: int) -> dict[str, Any]:
-    """Worker processes are started afresh (spawn): a fork would copy the trainer's threads' locks."""
+def worker_settings(count: int) -> dict[str, Any]:
+    """Of a loader. Worker processes are started afresh (spawn): a fork would copy the trainer's threads' locks."""
     if count == 0:
         return {"num_workers": 0}
     return {

@@ -66,7 +66,7 @@ class PatchDataset(Dataset[dict[str, Any]]):
             patches are bent taught (c, 1, 1, 1) says which channels teach.
         """
         rng = np.random.default_rng([self.seed, number])
-        case = draw(self.sources[int(rng.choice(len(self.sources), p=self.shares))][1], rng)
+        case = self.choose(number, rng)
         patch = random_patch(case, self.shape, self.augmentation, rng, self.position)
         item: dict[str, Any] = {
             **_channels(patch, len(self.masks)),
@@ -78,6 +78,10 @@ class PatchDataset(Dataset[dict[str, Any]]):
             item["taught"] = torch.tensor([float(not patch.bent), *[1.0] * len(self.masks)]).reshape(-1, 1, 1, 1)
         told = condition_values(self.conditions, {} if patch.bent else case.conditions)
         return item | ({"cond": told} if told else {}) | ({"position": _position(patch)} if self.position else {})
+
+    def choose(self, number: int, rng: np.random.Generator) -> AnyCase:
+        """The scan that patch `number` is cut from."""
+        return draw(self.sources[int(rng.choice(len(self.sources), p=self.shares))][1], rng)
 
 
 def _channels(patch: Patch, masks: int) -> dict[str, torch.Tensor]:

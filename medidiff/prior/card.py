@@ -102,6 +102,34 @@ class DataSource(BaseModel):
     """Where it comes from and what was done to it."""
 
 
+class PrivacyRecord(BaseModel):
+    """What a differentially private run promises."""
+
+    model_config = _FROZEN
+    epsilon: float = Field(ge=0)
+    """Weights with and without any one patient are as likely within a factor exp(epsilon), but for `delta`."""
+    delta: float = Field(gt=0, lt=1)
+    """Probability with which that may not hold."""
+    unit: Literal["patient"] = "patient"
+    """Who is protected: the patient with all his scans; one patient more or fewer."""
+    accountant: str
+    """How the steps were added up."""
+    second_accountant: str
+    """Another one."""
+    second_epsilon: float = Field(ge=0)
+    """Its epsilon, of the same steps."""
+    clip: float = Field(gt=0)
+    """Longest gradient of a patient."""
+    noise_multiplier: float = Field(gt=0)
+    """Standard deviation of the noise in units of `clip`."""
+    sampling_rate: float = Field(gt=0, le=1)
+    """Probability with which a patient was drawn in a step."""
+    steps: int = Field(ge=0)
+    """Steps taken."""
+    not_covered: tuple[str, ...] = ()
+    """What epsilon does not speak of."""
+
+
 class TrainingRecord(BaseModel):
     """How the weights came to be."""
 
@@ -124,6 +152,8 @@ class TrainingRecord(BaseModel):
     """Version or commit of medidiff."""
     average: str = ""
     """Which average of the weights this is, and what it was chosen from."""
+    privacy: PrivacyRecord | None = None
+    """Of a differentially private run; None: the weights may depend on a patient without limit."""
     commitment: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
     """One hash over the keyed list of train patients (`cohort.commitment`); the key stays with the run. Empty: an older
     prior, or no patient."""

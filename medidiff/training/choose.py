@@ -40,7 +40,7 @@ def choose_average(module: DenoiserTraining, snapshots: Snapshots, loader: Any) 
     """
     averages = module.ema
     if loader is None:
-        return f"sigma_rel {averages.widths[0]:g}; no val scans to choose by"
+        return f"sigma_rel {averages.widths[0]:g}; not chosen by val scans"
     levels, device = _levels(module.config.noise.levels), module.denoiser.sigma_data.device
     fast = choose_precision(module.config.precision, device).dtype == "bf16"
     best, best_score, chosen, tried = None, -float("inf"), 0.0, []

@@ -15,6 +15,7 @@ from medidiff.errors import ConfigError
 from medidiff.nets.embedding import ConditionSlots
 from medidiff.nets.unet import NetConfig
 from medidiff.training.finetune import inherit
+from medidiff.training.private_config import PrivacyConfig
 from medidiff.training.watch_config import LoggingConfig, WatchConfig
 
 
@@ -179,6 +180,8 @@ class TrainingConfig(_Part):
     pass. 0: not used. Drawing rare values more often is the source's `balance`."""
     lora_rank: int = Field(default=8, ge=1, le=64)
     """Rank of the change of each kernel."""
+    privacy: PrivacyConfig | None = None
+    """Differentially private training, by patient (DP-SGD). None: none."""
     holdout: Literal["coin"] | None = None
     """coin: keep 30% of the train patients out, by a coin, for the privacy audit (--holdout). A store that was prepared
     with `--holdout coin` has done so already. None: nobody beside those that the stores hold out."""

@@ -24,6 +24,7 @@ from medidiff.training.config import TrainingConfig
 from medidiff.training.holdout import committed
 from medidiff.training.module import DenoiserTraining, network_config
 from medidiff.training.normalisation import normalisation_of
+from medidiff.training.private import PrivateTraining
 from medidiff.training.watch import say
 from medidiff.training.watch_samples import trains_sampling
 
@@ -45,10 +46,12 @@ def export_prior(
         `path`.
     """
     card = make_card(config, data, tuple(module.denoiser.sigma_data.flatten().tolist()), steps, hours)
-    told = {
+    told: dict[str, Any] = {
         "training": card.training.model_copy(update={"average": module.average, "commitment": committed(config, data)}),
         "mean_data": tuple(module.denoiser.mean_data.flatten().tolist()),
     }
+    if isinstance(module, PrivateTraining):
+        told["training"] = told["training"].model_copy(update={"privacy": module.record()})
     card = card.model_copy(update=told)
     weights = module.averaged.network.state_dict()
     if has_low_rank(module.averaged) and config.start_from is not None:
@@ -98,7 +101,7 @@ def make_card(
         sigma_data=sigma_data,
         channels=("image", *data.masks),
         shape=config.card.shape or (config.data.patch if trains_sampling(config.noise) else None),
-        typical=_typical(data),
+        typical=None if config.privacy is not None else _typical(data),
         sigma_min=config.noise.sigma_min,
         sigma_max=config.noise.sigma_max,
         normalisation=normalisation_of(data),
@@ -151,7 +154,9 @@ def _source(source: AnySource, cases: Sequence[AnyCase], config: TrainingConfig)
     if isinstance(source, ProceduralSource):
         note = f"generator {source.generator}, seeds {source.seed} to {source.seed + len(cases) - 1}, noise-free"
         return DataSource(name=source.name, licence="none needed: made by medidiff", scans=len(cases), note=note)
-    if isinstance(cases, StoreCases):
+    if config.privacy is not None:
+        note = "train patients only; differentially private, by patient"
+    elif isinstance(cases, StoreCases):
         note = f"train patients only; prepared store with content hash {cases.store.content_hash}"
     else:
         note = f"train patients only; mean over {source.downsample} voxels; own noise {source.tau}"  # type: ignore[union-attr]

@@ -14,6 +14,7 @@ import yaml
 from pydantic import ValidationError
 
 from medidiff.cohort import PatchDataModule
+from medidiff.cohort.commitment import site_key
 from medidiff.cohort.run_holdout import RunCoin, write_record
 from medidiff.device import pick_device, set_threads
 from medidiff.errors import ConfigError, Interrupted, MemoryLimitError
@@ -33,6 +34,9 @@ from medidiff.training.normalisation import normalisation_of, warn_of_other_norm
 from medidiff.training.plan import make_plan
 from medidiff.training.plan_text import plan_lines
 from medidiff.training.posthoc import Snapshots
+from medidiff.training.private import PrivateTraining
+from medidiff.training.private_patches import PrivateDataModule
+from medidiff.training.private_refuse import check_patients, check_private
 from medidiff.training.ranks import is_first, quiet_others
 from medidiff.training.refuse import ADVICE, check_cohort, check_memory, sigma_data_of
 from medidiff.training.start import masks_of
@@ -148,6 +152,7 @@ def _ready(
     _refuse_other_settings(config)
     device = pick_device("auto")
     check_scale(config, device)
+    check_private(config)
     check_memory(config, device)
     check_loggers(config.logging)
     set_threads(config.threads)
@@ -158,7 +163,23 @@ def _ready(
     resolved = yaml.safe_dump(json.loads(config.model_dump_json()), sort_keys=False)
     warn_of_other_normalisation(config, normalisation_of(data))
     config = with_data(config, data.slots, 1 + len(data.masks))
+    if isinstance(data, PrivateDataModule):
+        return config, resolved, data, _private(config, data, dry_run)
     return config, resolved, data, DenoiserTraining(config, data.kinds, sigma_data_of(data), data.mean_data())
+
+
+def _private(config: TrainingConfig, data: PrivateDataModule, dry_run: bool) -> PrivateTraining:
+    check_patients(config, data)
+    if not dry_run:
+        config.output.mkdir(parents=True, exist_ok=True)
+        data.key = site_key(config.output)
+    module = PrivateTraining(config, data.kinds, data.patients, data.key)
+    how, ledger, steps = module.ledger.how, module.ledger, config.optimiser.steps
+    say(
+        f"privacy: epsilon {how.target_epsilon:g} at delta {how.delta:g} by patient after {steps} steps; noise "
+        f"{ledger.multiplier:.3g} x clip {how.clip:g}, a patient is in a step with probability {ledger.rate:.3g}"
+    )
+    return module
 
 
 def _train(config: TrainingConfig, data: PatchDataModule, module: DenoiserTraining, status: RunStatus) -> Path:
@@ -194,7 +215,8 @@ def _train(config: TrainingConfig, data: PatchDataModule, module: DenoiserTraini
     else:
         steps = _fit(config, data, module, budget, status, found[0] if found else None)
     if is_first():
-        judged = data.fixed_dataloader("val") if "val" in data.fixed_splits else None
+        private = isinstance(module, PrivateTraining)  # its average is not chosen by looking at patients
+        judged = data.fixed_dataloader("val") if "val" in data.fixed_splits and not private else None
         snapshots = Snapshots(config.output, config.validate_every)
         module.average = choose_average(module, snapshots, judged)
         say(f"averaged weights: {module.average}")
@@ -246,7 +268,8 @@ def _told_memory() -> Iterator[None]:
 
 def _data_module(config: TrainingConfig, coin: RunCoin | None = None) -> PatchDataModule:
     data = config.data
-    return PatchDataModule(
+    module = PatchDataModule if config.privacy is None else PrivateDataModule
+    return module(
         data.sources,
         data.root,
         data.cache.expanduser(),
