@@ -11,6 +11,8 @@ from medidiff.privacy.one_run import GUESSED, one_run_bound
 from medidiff.privacy.proportions import upper_bound
 from medidiff.privacy.thresholds import Thresholds
 
+NOISE_FACTOR = 0.1
+"""Part of the level that a reliable rate is planned for: chance singles out some patients too, as often holdout ones."""
 _MOST = 100_000  # patients or synthetics that are searched for
 
 
@@ -128,16 +130,9 @@ def _rate(patients: float | None, n_train: int, n_synthetic: int, recall: float)
 
 
 def _reliable_rate(n_train: int, n_holdout: int, n_synthetic: int, thresholds: Thresholds) -> float | None:
-    """Chance singles out some patients too, as often holdout ones: a factor on the level pays for them.
-
-    The factor is what `benchmarks.audit power` needed: found shares and these agree within a step of its grid.
-    """
+    """Smallest share found with `power`, where `visible_recall` of the copies are seen, see `NOISE_FACTOR`."""
     patients = fewest_patients(n_train, n_holdout, thresholds.alpha_primary * NOISE_FACTOR)
     return _rate(patients, n_train, n_synthetic, thresholds.visible_recall)
-
-
-NOISE_FACTOR = 0.1
-"""By which the level is divided for what chance singles out."""
 
 
 def needed_holdout(n_train: int, n_synthetic: int, thresholds: Thresholds, most: int = _MOST) -> int | None:
