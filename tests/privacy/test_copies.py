@@ -42,6 +42,10 @@ def test_limits_of_the_excess_cover() -> None:
         low, high = np.array([limits[tuple(c)] for c in counts[:, :2]]).T
         assert (high < copies).mean() <= 0.05 + 0.014
         assert (low > copies).mean() <= 0.05 + 0.014
+    # 8 flags on train and 2 on holdout, four train patients for each: what chance gives
+    low, high = excess_limits((8, 2), 200, 4.0, 0.95)
+    assert low == 0
+    assert high < upper_bound(8, 200)
     assert excess_limits((0, 0), 200, 1.0, 0.95) == (0.0, pytest.approx(0.0149, abs=5e-5))
 
 
