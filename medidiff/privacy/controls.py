@@ -9,7 +9,7 @@ import numpy as np
 from medidiff.errors import InputError
 from medidiff.privacy.copies import flag_rule
 from medidiff.privacy.finding import Finding
-from medidiff.privacy.gallery import Gallery, by_patient, nearest
+from medidiff.privacy.gallery import Gallery, nearest_patients
 from medidiff.privacy.proportions import wilson
 from medidiff.privacy.thresholds import Thresholds
 
@@ -44,7 +44,7 @@ def control_findings(
     rule = flag_rule(gallery_sim, gallery, thresholds)
     findings = []
     for name, sim in control_sims.items():
-        copies = nearest(by_patient(sim, gallery))
+        copies = nearest_patients(sim, gallery)
         right = copies.patient == np.asarray(sources[name])
         found, planted = int((right & (copies.gap > rule.gap)).sum()), len(right)
         low, high = wilson(found, planted, thresholds.confidence)

@@ -14,7 +14,7 @@ import numpy as np
 from scipy import special
 
 from medidiff.privacy.finding import Finding
-from medidiff.privacy.gallery import Gallery, by_patient, nearest, strangers, strongest_by_patient
+from medidiff.privacy.gallery import Gallery, by_patient, nearest_patients, strangers, strongest_by_patient
 from medidiff.privacy.proportions import lower_bound, upper_bound, wilson
 from medidiff.privacy.thresholds import Thresholds
 
@@ -103,7 +103,7 @@ def copy_rate(
         InputError: See `by_patient`.
     """
     rule = flag_rule(gallery_sim, gallery, thresholds)
-    found = nearest(by_patient(sim, gallery))
+    found = nearest_patients(sim, gallery)
     flagged = found.gap > rule.gap
     n, on_train = len(flagged), gallery.is_train[found.patient]
     counts = int((flagged & on_train).sum()), int((flagged & ~on_train).sum())

@@ -13,6 +13,7 @@ FLOOR = 0.1
 very good one, and no single pair outweighs all others."""
 ROUNDING = 1e-5
 """By which a similarity computed in single precision may pass 1."""
+_BLOCK = 4_000_000  # similarities that are worked on at once
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,21 @@ def nearest(best: np.ndarray, floor: float = FLOOR) -> Nearest:
     return Nearest(patient, first, second, gap)
 
 
+def nearest_patients(sim: np.ndarray, gallery: Gallery) -> Nearest:
+    """`nearest` of `by_patient`, in blocks of rows: ten thousand against ten thousand needs no second matrix.
+
+    Args:
+        sim: (n, g), 1 = the same picture.
+        gallery: Whose the g scans are.
+
+    Raises:
+        InputError: See `by_patient`.
+    """
+    rows = max(1, _BLOCK // max(1, len(gallery.patients)))
+    blocks = [nearest(by_patient(sim[i : i + rows], gallery)) for i in range(0, max(len(sim), 1), rows)]
+    return Nearest(*(np.concatenate([getattr(b, name) for b in blocks]) for name in Nearest.__dataclass_fields__))
+
+
 def strangers(gallery_sim: np.ndarray, gallery: Gallery) -> Nearest:
     """The nearest patient of every gallery scan among all patients but its own: what a stranger looks like.
 
@@ -153,4 +169,14 @@ def strongest_by_patient(values: np.ndarray, patients: np.ndarray, n_patients: i
     return strongest
 
 
-__all__ = ["FLOOR", "Gallery", "Nearest", "by_patient", "distance", "nearest", "strangers", "strongest_by_patient"]
+__all__ = [
+    "FLOOR",
+    "Gallery",
+    "Nearest",
+    "by_patient",
+    "distance",
+    "nearest",
+    "nearest_patients",
+    "strangers",
+    "strongest_by_patient",
+]

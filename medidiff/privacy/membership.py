@@ -19,7 +19,10 @@ FALSE_POSITIVES = (0.01, 0.05, 0.1)
 
 def patient_scores(sim: np.ndarray, gallery: Gallery) -> np.ndarray:
     """(p,) each patient's similarity to the synthetic nearest to any of his scans: the attacker's score."""
-    return by_patient(sim, gallery).max(axis=0)
+    if np.ndim(sim) != 2 or len(sim) == 0:
+        by_patient(sim, gallery)  # says what is wrong
+    best = by_patient(np.asarray(sim).max(axis=0, keepdims=True), gallery)
+    return best[0]
 
 
 def auc(positive: np.ndarray, negative: np.ndarray) -> float:

@@ -14,7 +14,7 @@ from math import comb
 import numpy as np
 
 from medidiff.privacy.finding import Finding, Role
-from medidiff.privacy.gallery import Gallery, by_patient, nearest, strongest_by_patient
+from medidiff.privacy.gallery import Gallery, nearest_patients, strongest_by_patient
 from medidiff.privacy.thresholds import Thresholds
 
 SOURCE = "medidiff docs/privacy.md; permutation tests: Fisher 1935, Phipson and Smyth 2010"
@@ -26,7 +26,7 @@ _BLOCK = 1_000_000  # entries that are drawn at once
 
 def patient_weights(sim: np.ndarray, gallery: Gallery) -> np.ndarray:
     """Each patient's strongest squared log gap over all synthetics that are nearest to him, (p,); 0 for none."""
-    found = nearest(by_patient(sim, gallery))
+    found = nearest_patients(sim, gallery)
     return strongest_by_patient(found.gap**2, found.patient, gallery.n_patients)
 
 
@@ -122,7 +122,7 @@ def label_permutation(
     Raises:
         InputError: See `by_patient`.
     """
-    found = nearest(by_patient(sim, gallery))
+    found = nearest_patients(sim, gallery)
     weights = strongest_by_patient(found.gap**2, found.patient, gallery.n_patients)
     train, holdout = weights[gallery.is_train], weights[~gallery.is_train]
     p_value = permutation_p(weights, gallery.is_train, thresholds.permutations, thresholds.seed)

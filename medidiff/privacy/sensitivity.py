@@ -9,7 +9,7 @@ import numpy as np
 
 from medidiff.errors import InputError
 from medidiff.privacy.finding import Finding
-from medidiff.privacy.gallery import Gallery, Nearest, by_patient, nearest
+from medidiff.privacy.gallery import Gallery, Nearest, nearest_patients
 from medidiff.privacy.permutation import permutation_p_many
 from medidiff.privacy.thresholds import Thresholds
 
@@ -54,13 +54,13 @@ def sensitivity(
     """
     if not control_sims:
         raise InputError("sensitivity: no planted copies. Give those of `planted_copies` under each transform.")
-    base = _in_order(nearest(by_patient(sim, gallery)))
+    base = _in_order(nearest_patients(sim, gallery))
     level = thresholds.alpha_primary / tests
     rates = sorted({*RATES, thresholds.copy_rate})
     smallest: dict[str, float | None] = {}
     at_limit: dict[str, float] = {}
     for name, control in control_sims.items():
-        planted = _in_order(nearest(by_patient(control, gallery)))
+        planted = _in_order(nearest_patients(control, gallery))
 
         def power(rate: float, name: str = name, planted: Nearest = planted) -> float:
             rng = np.random.default_rng([thresholds.seed, crc32(name.encode()), round(1e6 * rate)])

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from medidiff.errors import InputError
-from medidiff.privacy.gallery import FLOOR, Gallery, by_patient, distance, nearest, strangers, strongest_by_patient
+from medidiff.privacy.gallery import (
+    FLOOR,
+    Gallery,
+    by_patient,
+    distance,
+    nearest,
+    nearest_patients,
+    strangers,
+    strongest_by_patient,
+)
 from tests.privacy.worlds import world
 
 TWO = np.array([True, True, False, False])
@@ -30,6 +39,15 @@ def test_by_patient_is_the_largest_of_his_scans() -> None:
     best = by_patient(w.sim, w.gallery)
     for patient in range(10):
         np.testing.assert_array_equal(best[:, patient], w.sim[:, w.gallery.patients == patient].max(axis=1))
+
+
+def test_blocks_of_rows_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    w = world(3, 5, 5, 7, scans=2, transforms=())
+    whole = nearest(by_patient(w.sim, w.gallery))
+    monkeypatch.setattr("medidiff.privacy.gallery._BLOCK", 45)
+    blocks = nearest_patients(w.sim, w.gallery)
+    for name in ("patient", "first", "second", "gap"):
+        np.testing.assert_array_equal(getattr(blocks, name), getattr(whole, name))
 
 
 def test_a_stranger_is_never_of_the_same_patient() -> None:
