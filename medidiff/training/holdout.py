@@ -54,10 +54,15 @@ def patients_of(data: Any) -> tuple[set[str], set[str]]:
     return {p for one in people for p in one["train"]}, {p for one in people for p in one["holdout"]}
 
 
-def holdout_lines(data: Any) -> list[str]:
+def holdout_lines(config: TrainingConfig, data: Any) -> list[str]:
     """What a person must know of the holdout before training, for the terminal."""
     train, held = patients_of(data)
     lines = [f"holdout: {len(held)} patients are kept out of training, {len(train)} are trained on"] if held else []
+    if held and config.start_from is not None:
+        lines.append(
+            f"warning: the run starts from {config.start_from.name}. If that prior has seen patients who are held out "
+            "here, an audit with them can show nothing."
+        )
     both = len(train & held)
     if both:
         lines.append(

@@ -101,7 +101,8 @@ def run_training(
         return Path(plan_training(config_path, overrides, hours, audit)["prior"])
     config, resolved, data, module = _ready(config_path, overrides, hours)
     if is_first():
-        say("\n".join([*plan_lines(make_plan(config, data, module, measure=False)), *_audit_lines(data, audit)]))
+        plan = plan_lines(make_plan(config, data, module, measure=False))
+        say("\n".join([*plan, *_audit_lines(config, data, audit)]))
     config.output.mkdir(parents=True, exist_ok=True)
     if data.coin is not None and is_first():
         write_record(config.output, data.coin, data.people())
@@ -133,14 +134,14 @@ def plan_training(
     """
     config, _, data, module = _ready(config_path, overrides, hours, dry_run=True)
     plan = make_plan(config, data, module, measure=True)
-    say("\n".join([*plan_lines(plan), *_audit_lines(data, audit)]))
+    say("\n".join([*plan_lines(plan), *_audit_lines(config, data, audit)]))
     held = len(patients_of(data)[1])
     return {**plan, "prior": str(config.output / f"{config.name}.safetensors"), "holdout_patients": held}
 
 
-def _audit_lines(data: PatchDataModule, audit: AuditTold | None) -> list[str]:
+def _audit_lines(config: TrainingConfig, data: PatchDataModule, audit: AuditTold | None) -> list[str]:
     train, held = patients_of(data)
-    return [*holdout_lines(data), *(audit(len(train), len(held)) if audit is not None and train else ())]
+    return [*holdout_lines(config, data), *(audit(len(train), len(held)) if audit is not None and train else ())]
 
 
 def _ready(

@@ -2,11 +2,15 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 import pytest
 
+from medidiff.cohort.augment import PLAIN
+from medidiff.cohort.cases import draw
+from medidiff.cohort.datamodule import PatchDataModule
 from medidiff.cohort.manifest import AttributeKind
 from medidiff.cohort.prepare import Cohort, prepare
 from medidiff.cohort.recipe import Recipe
@@ -70,6 +74,24 @@ def test_a_store_with_holdout_of_its_own(make_store: MakeStore, tmp_path: Path) 
     assert {case.patient for case in load_source(tossed, Path(), Path(), "train", RunCoin(3))} == whole
     assert source_holdout(tossed, Path(), RunCoin(3)) == held
     assert not held & whole
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"balance": ("sex",)}, {"label_patients": 2, "masks": ("mask",)}, {"where": {"patient": ("a", "eve")}}]
+)
+def test_nothing_that_a_source_may_say_brings_holdout_patients(make_store: MakeStore, more: dict[str, Any]) -> None:
+    scans = [("a", "train", 1.0, "f"), ("b", "train", 2.0, "m"), ("v", "val", 3.0, "m"), ("eve", "holdout", 4.0, "f")]
+    source = StoreSource(name="a", url=make_store(scans, (8, 8, 8)).url, **more)
+    data = PatchDataModule((source,), Path(), Path(), (8, 8, 8), 2, 20, PLAIN, 0)
+    data.setup()
+    loaded = {case.patient for _, parts in data.loaded.items() for _, cases in parts for case in cases}
+    assert loaded <= {"a", "b", "v"}
+    rng = np.random.default_rng(0)
+    ((_, cases),) = data.loaded["train"]
+    assert {draw(cases, rng).patient for _ in range(60)} <= {"a", "b"}
+    assert data.people() == [{"name": "a", "train": sorted(loaded - {"v"}), "holdout": ["eve"]}]
+    with pytest.raises(InputError, match="no train scan"):
+        load_source(source.model_copy(update={"where": {"patient": "eve"}}), Path(), Path(), "train")
 
 
 def _folder(root: Path, splits: dict[str, str]) -> FolderSource:
