@@ -10,7 +10,7 @@ import numpy as np
 
 from medidiff.errors import InputError
 from medidiff.privacy.gallery import Gallery, by_patient, nearest, strangers
-from medidiff.privacy.similarity import InvariantSimilarity
+from medidiff.privacy.similarity import InvariantSimilarity, PoseSearch
 
 FEWEST_PATIENTS = 10
 """With fewer, nobody knows what a stranger looks like."""
@@ -44,12 +44,19 @@ class Guard:
         images: (g, x, y, z) one window.
         patients: Whose each is.
         false_flag: Share of strangers' scans above the limit.
+        search: Of the similarity; None: the audit's own.
 
     Raises:
         InputError: Fewer than 10 patients.
     """
 
-    def __init__(self, images: np.ndarray, patients: Sequence[str], false_flag: float = 0.01) -> None:
+    def __init__(
+        self,
+        images: np.ndarray,
+        patients: Sequence[str],
+        false_flag: float = 0.01,
+        search: PoseSearch | None = None,
+    ) -> None:
         names, numbers = np.unique(np.array(patients), return_inverse=True)
         if len(names) < FEWEST_PATIENTS:
             raise InputError(
@@ -58,7 +65,7 @@ class Guard:
         self.images, self.false_flag = images, false_flag
         # Who is train does not matter here: two labels are needed to be a gallery at all.
         self.gallery = Gallery(numbers, np.arange(len(names)) % 2 == 0)
-        self._similarity = InvariantSimilarity()
+        self._similarity = InvariantSimilarity(search)
         gaps = strangers(self._similarity.matrix(images, images), self.gallery).gap
         self.limit = float(np.quantile(gaps, 1 - false_flag, method="higher"))
         scans = sorted(hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest() for image in images)
