@@ -16,11 +16,11 @@ class Neighbours(NamedTuple):
     """The k nearest gallery scans of every query.
 
     Attributes:
-        index: (n, k) int, the nearest first; equal ones in the order of the gallery.
+        scan: (n, k) int, the nearest first; equal ones in the order of the gallery.
         similarity: (n, k) float32.
     """
 
-    index: np.ndarray
+    scan: np.ndarray
     similarity: np.ndarray
 
 

@@ -38,7 +38,7 @@ def rotation_ball(most_degrees: float, step_degrees: float) -> Tensor:
 
     Args:
         most_degrees: Largest angle.
-        step_degrees: Side of the lattice's cube; no rotation is further than 0.56 of it from one of the lattice.
+        step_degrees: Side of the lattice's cube; no rotation is further than 0.75 of it from one of the lattice.
 
     Returns:
         (r, 3, 3), the identity first, then by growing angle.

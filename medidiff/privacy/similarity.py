@@ -35,7 +35,7 @@ class PoseSearch(BaseModel):
     most_degrees: float = Field(default=10.0, ge=0, le=45)
     """Rotations searched about every axis."""
     step_degrees: float = Field(default=10.0, gt=0, le=45)
-    """Side of the cube of the lattice of rotations; none is further than 0.56 of it from a searched one."""
+    """Side of the cube of the lattice of rotations; none is further than 0.75 of it from a searched one."""
     most_shift: int = Field(default=4, ge=0, le=16)
     """Shifts searched along every axis, voxels."""
     flips: bool = True
@@ -104,7 +104,7 @@ class InvariantSimilarity:
 
     def _prepared(self, images: np.ndarray) -> _Gallery:
         """The gallery ready for queries; the last one is kept, since an audit comes back to it."""
-        content = hashlib.sha256(np.ascontiguousarray(images)).hexdigest() + str((images.shape, images.dtype))
+        content = hashlib.sha256(np.ascontiguousarray(images).data).hexdigest() + str((images.shape, images.dtype))
         if self._last is None or self._last[0] != content:
             self._last = None  # its memory first
             self._last = (content, _Gallery(images, self.settings))

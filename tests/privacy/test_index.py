@@ -21,7 +21,7 @@ def test_against_a_full_sort(monkeypatch: pytest.MonkeyPatch, k: int) -> None:
     queries, gallery = unit(rng, 13), unit(rng, 22)
     found = nearest(queries, gallery, k)
     sim = queries @ gallery.T
-    np.testing.assert_array_equal(found.index, np.argsort(-sim, axis=1)[:, :k])
+    np.testing.assert_array_equal(found.scan, np.argsort(-sim, axis=1)[:, :k])
     # a float32 product of 8 terms below 1, summed in another order: 8 roundings of 2^-24 at most
     np.testing.assert_allclose(found.similarity, -np.sort(-sim, axis=1)[:, :k], atol=8 * 2**-24)
 
@@ -31,16 +31,16 @@ def test_of_equal_scans_the_first_comes_first(monkeypatch: pytest.MonkeyPatch) -
     queries = np.eye(2, dtype=np.float32)
     gallery = np.eye(2, dtype=np.float32)[[1, 0, 1, 0, 1, 0, 0]]
     found = nearest(queries, gallery, 4)
-    np.testing.assert_array_equal(found.index, [[1, 3, 5, 6], [0, 2, 4, 1]])
+    np.testing.assert_array_equal(found.scan, [[1, 3, 5, 6], [0, 2, 4, 1]])
 
 
 def test_own_patient_is_left_out() -> None:
     rng = np.random.default_rng(1)
     gallery, patients = unit(rng, 9), np.array([0, 0, 1, 1, 2, 2, 3, 3, 3])
     found = nearest(gallery, gallery, 3, left_out=(patients, patients))
-    assert (patients[found.index] != patients[:, None]).all()
+    assert (patients[found.scan] != patients[:, None]).all()
     alone = nearest(gallery[:1], gallery[:3], 2, left_out=(patients[:1], patients[:3]))
-    assert alone.index[0, 0] == 2
+    assert alone.scan[0, 0] == 2
     assert alone.similarity[0, 1] == -np.inf
 
 
@@ -48,7 +48,7 @@ def test_neighbours_do_not_depend_on_the_order_of_the_gallery() -> None:
     rng = np.random.default_rng(2)
     queries, gallery = unit(rng, 6), unit(rng, 20)
     order = rng.permutation(20)
-    np.testing.assert_array_equal(order[nearest(queries, gallery[order], 3).index], nearest(queries, gallery, 3).index)
+    np.testing.assert_array_equal(order[nearest(queries, gallery[order], 3).scan], nearest(queries, gallery, 3).scan)
 
 
 def test_bad_input_is_refused() -> None:
