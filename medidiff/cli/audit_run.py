@@ -99,7 +99,7 @@ def run(wanted: Wanted, *, overwrite: bool, as_json: bool) -> None:
     sets = _found(wanted, wanted.folder)
     _check_prior(wanted.folder, prior)
     synthetic, train, holdout, reference = _read(sets, prior)
-    for one in (synthetic, train, holdout, *([reference] if reference else [])):
+    for one in (train, holdout, *([reference] if reference else [])):
         for text in one.warnings:
             warn(text)
     audit, subgroups = _audit(wanted, thresholds, prior, (synthetic, train, holdout, reference))

@@ -71,7 +71,6 @@ def run_audit(
     thresholds: Thresholds,
     *,
     reference: ScanSet | None = None,
-    encoder_steps: int = 300,
     more_spaces: Sequence[tuple[str, Embedding]] = (),
     white_box: Callable[[Subjects], Sequence[Finding]] | None = None,
     progress: Progress | None = None,
@@ -84,7 +83,6 @@ def run_audit(
         holdout: Scans of people whom nothing of the prior has seen, assigned by chance.
         thresholds: Fixed beforehand.
         reference: Scans of neither, such as val, that the encoder learns from beside phantoms.
-        encoder_steps: Steps of the encoder's training.
         more_spaces: (name, images to unit features) of further embeddings.
         white_box: Findings on the prior itself, given who is compared.
         progress: Told (what, done, of).
@@ -93,8 +91,8 @@ def run_audit(
         InputError: See `gather`; or the reference shares patients with train or holdout.
     """
     subjects = gather(synthetic, train, holdout)
+    encoder = _encoder(reference, train, holdout, synthetic.images.shape[1:], thresholds)
     main = measure(subjects, InvariantSimilarity().matrix, thresholds, progress=progress)
-    encoder = _encoder(reference, train, holdout, synthetic.images.shape[1:], thresholds, encoder_steps)
     spaces = [("encoder", encoder.embed), *more_spaces]
     others = [_in_embedding(subjects, embed, name, thresholds) for name, embed in spaces]
     features = (encoder.embed(subjects.synthetic), encoder.embed(subjects.real))
@@ -117,10 +115,9 @@ def _encoder(
     holdout: ScanSet,
     shape: tuple[int, ...],
     thresholds: Thresholds,
-    steps: int,
 ) -> Encoder:
     phantoms = phantom_references((shape[0], shape[1], shape[2]), PHANTOMS, thresholds.seed)
-    own = np.arange(len(phantoms))
+    own, steps = np.arange(len(phantoms)), thresholds.encoder_steps
     if reference is None:
         return train_encoder(phantoms, own, seed=thresholds.seed, steps=steps)
     _check_apart(reference, train, holdout)
