@@ -56,7 +56,7 @@ class ScanSet:
 
     def take(self, index: Sequence[int] | np.ndarray) -> ScanSet:
         """Some of them."""
-        chosen = np.arange(len(self))[np.asarray(index)]
+        chosen = np.arange(len(self))[np.asarray(index) if len(index) else slice(0)]
         return ScanSet(
             self.where,
             self.images[chosen],

@@ -124,3 +124,10 @@ def test_units_of_a_prior_are_those_of_the_whole_scan(tmp_path: Path) -> None:
     np.testing.assert_allclose(found.in_units()[0], expected, atol=1e-5)
     with pytest.raises(InputError, match="without the normalisation"):
         read_scan_set(root).in_units()
+
+
+def test_some_of_a_set_by_numbers_by_a_mask_or_none(tmp_path: Path) -> None:
+    found = read_scan_set(folder(tmp_path, 4))
+    assert found.take([2, 0]).names == ("scan2.nii.gz", "scan0.nii.gz")
+    assert found.take(np.array([False, True, False, True])).names == ("scan1.nii.gz", "scan3.nii.gz")
+    assert len(found.take([])) == 0
