@@ -52,6 +52,11 @@ class Denoiser:
         return self.config.alignment
 
     @property
+    def network(self) -> torch.nn.Module:
+        """F, the raw network, in its precision; who listens to it must not change it."""
+        return self._model.network
+
+    @property
     def sigma_data(self) -> Tensor:
         """Standard deviation of the clean data, (1, c, 1, 1, 1)."""
         return self._model.sigma_data

@@ -25,7 +25,7 @@ _TINY = 1e-6
 
 
 class _Network(nn.Module):
-    """Scan and its detail, three times halved, kept apart in 2 x 2 x 2 blocks so that it is known what lies where."""
+    """Scan and its detail, three times halved; then the mean and maximum over all, and the mean of 2 x 2 x 2 blocks."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,14 +33,15 @@ class _Network(nn.Module):
         self.layers = nn.Sequential(
             *_layer(2, a, 2), *_layer(a, b, 2), _Residual(b), *_layer(b, c, 2), _Residual(c), _Residual(c)
         )
-        self.head = nn.Sequential(nn.Linear(8 * c, 2 * FEATURES), nn.SiLU(), nn.Linear(2 * FEATURES, FEATURES))
+        self.head = nn.Sequential(nn.Linear(10 * c, 2 * FEATURES), nn.SiLU(), nn.Linear(2 * FEATURES, FEATURES))
 
     def forward(self, images: Tensor) -> Tensor:
         """(b, 1, x, y, z) to unit features (b, d)."""
         whole = _scaled(images - images.mean((2, 3, 4), keepdim=True))
         detail = _scaled(whole - smoothed(whole, _DETAIL_VOXELS))
         found = self.layers(torch.cat([whole, detail], dim=1))
-        return F.normalize(self.head(F.adaptive_avg_pool3d(found, 2).flatten(1)), dim=1)
+        pooled = [found.mean((2, 3, 4)), found.amax((2, 3, 4)), F.adaptive_avg_pool3d(found, 2).flatten(1)]
+        return F.normalize(self.head(torch.cat(pooled, dim=1)), dim=1)
 
 
 def _scaled(images: Tensor) -> Tensor:

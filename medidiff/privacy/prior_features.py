@@ -13,7 +13,6 @@ from torch.nn import functional as F
 from medidiff.errors import InputError
 from medidiff.nets.unet import HaarUNet
 from medidiff.prior import Prior
-from medidiff.prior.denoiser import pad_far
 from medidiff.privacy.high_pass import checked_images
 
 LEVEL = 0.5
@@ -33,6 +32,7 @@ def prior_embedding(
     reference: np.ndarray | None = None,
     *,
     spacing_mm: tuple[float, float, float] | None = None,
+    device: str = "auto",
 ) -> np.ndarray:
     """Scans as unit features of the prior's own network.
 
@@ -43,7 +43,8 @@ def prior_embedding(
         images: (n, x, y, z), at mean 0 and standard deviation 1.
         reference: Scans over which features are standardised: the gallery, train and holdout together. None: `images`,
             and then the result for a scan depends on the others.
-        spacing_mm: Voxel spacing, where the prior can be told.
+        spacing_mm: Voxel spacing, where it is known.
+        device: auto, cpu, cuda, cuda:N or mps.
 
     Returns:
         (n, d) float32 of unit norm; the inner product of two says how alike they are.
@@ -51,14 +52,18 @@ def prior_embedding(
     Raises:
         InputError: Not four axes, sides below 8 voxels, or not finite; or fewer than 3 scans to standardise over.
     """
-    features = prior_features(prior, images, spacing_mm=spacing_mm)
+    features = prior_features(prior, images, spacing_mm=spacing_mm, device=device)
     if reference is None or reference is images:
         return whitened(features, features)
-    return whitened(features, prior_features(prior, reference, spacing_mm=spacing_mm))
+    return whitened(features, prior_features(prior, reference, spacing_mm=spacing_mm, device=device))
 
 
 def prior_features(
-    prior: Prior, images: np.ndarray, *, spacing_mm: tuple[float, float, float] | None = None
+    prior: Prior,
+    images: np.ndarray,
+    *,
+    spacing_mm: tuple[float, float, float] | None = None,
+    device: str = "auto",
 ) -> np.ndarray:
     """Mean of every channel of the network's coarser levels, in blocks, of a scan in a little noise.
 
@@ -68,6 +73,7 @@ def prior_features(
         prior: Any prior with an image channel.
         images: (n, x, y, z), at mean 0 and standard deviation 1.
         spacing_mm: Voxel spacing.
+        device: auto, cpu, cuda, cuda:N or mps.
 
     Returns:
         (n, d) float32; of a scan alone, whatever else is in `images`.
@@ -77,27 +83,18 @@ def prior_features(
     """
     images = checked_images(images, "scans")
     noise = torch.randn(images.shape[1:], generator=torch.Generator().manual_seed(NOISE_SEED))
-    model = prior.build()
-    network = model.network
-    if not isinstance(network, HaarUNet):
-        raise TypeError(f"{type(network).__name__}: a HaarUNet is needed.")
-    channel = prior.card.channels.index("image") if "image" in prior.card.channels else 0
-    mean, std = (float(values[0, channel]) for values in (model.mean_data, model.sigma_data))
-    level = torch.full((1, len(prior.card.channels), 1, 1, 1), torch.inf)
-    level[:, channel] = LEVEL * std
-    spacing = None if spacing_mm is None else torch.tensor([spacing_mm], dtype=torch.float32)
+    denoiser, card = prior.denoiser(device), prior.card
+    channel = card.channels.index("image") if "image" in card.channels else 0
+    mean, std = card.mean_data[channel], card.sigma_data[channel]
     rows = []
-    with torch.inference_mode(), _listening(network) as heard:
+    with _listening(denoiser.network) as heard:
         for image in images:
-            scan = torch.from_numpy(np.array(image, np.float32))
-            seen = []
+            scan, seen = torch.from_numpy(np.array(image, np.float32)), []
             for way in (scan, scan.flip(0)):
-                x = torch.zeros(1, len(prior.card.channels), *scan.shape)
-                x[0, channel] = mean + std * (way + LEVEL * noise)
                 heard.clear()
-                model(pad_far(x, prior.card.network.alignment), level, spacing)
-                seen.append(torch.cat([_pooled(found) for found in heard]))
-            rows.append(_both_sides(*seen))
+                denoiser((mean + std * (way + LEVEL * noise))[None, None], LEVEL * std, spacing_mm)
+                seen.append(torch.cat(heard))
+            rows.append((seen[0] + seen[1]) / 2)
     return torch.stack(rows).numpy()
 
 
@@ -129,29 +126,22 @@ def whitened(features: np.ndarray, reference: np.ndarray) -> np.ndarray:
 
 
 @contextmanager
-def _listening(network: HaarUNet) -> Iterator[list[Tensor]]:
-    """The output of the last block of every level but the first, on the way down, as a forward pass makes it."""
+def _listening(network: torch.nn.Module) -> Iterator[list[Tensor]]:
+    """What the last block of every level but the first says on the way down, pooled, as a forward pass makes it."""
+    if not isinstance(network, HaarUNet):
+        raise TypeError(f"{type(network).__name__}: a HaarUNet is needed.")
     heard: list[Tensor] = []
+
+    def listen(module: torch.nn.Module, given: object, found: Tensor) -> None:
+        heard.append(F.adaptive_avg_pool3d(found.float(), _BLOCKS).flatten().cpu())
+
     stages = list(network.down_blocks)[1:] or list(network.down_blocks)
-    handles = [
-        stage[-1].register_forward_hook(lambda module, given, found: heard.append(found))  # type: ignore[index]
-        for stage in stages
-    ]
+    handles = [stage[-1].register_forward_hook(listen) for stage in stages]  # type: ignore[index]
     try:
         yield heard
     finally:
         for handle in handles:
             handle.remove()
-
-
-def _pooled(found: Tensor) -> Tensor:
-    """Channels (1, c, x, y, z) as their means in blocks, (c, 2, 2, 2)."""
-    return F.adaptive_avg_pool3d(found.float(), _BLOCKS)[0]
-
-
-def _both_sides(scan: Tensor, mirrored: Tensor) -> Tensor:
-    """The same for a scan and its mirror image: blocks of one and of the other, laid over each other."""
-    return ((scan + mirrored) / 2).flatten()
 
 
 __all__ = ["LEVEL", "prior_embedding", "prior_features", "whitened"]

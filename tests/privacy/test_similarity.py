@@ -62,7 +62,7 @@ def test_flip_and_whole_shift_are_exact(gallery: np.ndarray, similarity: Invaria
 
 
 def test_intensity_scale_and_offset_do_not_matter(gallery: np.ndarray, similarity: InvariantSimilarity) -> None:
-    scale = np.float32([0.01, 40])[:, None, None, None]
+    scale = np.array([0.01, 40], np.float32)[:, None, None, None]
     np.testing.assert_allclose(
         similarity.matrix(scale * gallery[:2] + 7 * scale, gallery), similarity.matrix(gallery[:2], gallery), atol=1e-3
     )
