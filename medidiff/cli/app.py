@@ -16,7 +16,7 @@ from medidiff.cli.convert import convert
 from medidiff.cli.demo import demo
 from medidiff.cli.denoise import denoise
 from medidiff.cli.doctor import doctor
-from medidiff.cli.evaluate import evaluate
+from medidiff.cli.evaluate_app import evaluate_app
 from medidiff.cli.info import info
 from medidiff.cli.inpaint import inpaint
 from medidiff.cli.insert import insert
@@ -67,8 +67,9 @@ def _root(
 
 
 _MAKE = (denoise, inpaint, insert, convert, synth)
-for _verb in (scan, noise, *_MAKE, evaluate, priors, info, prepare, train, runs, verify, audit, release, demo, doctor):
+for _verb in (scan, noise, *_MAKE, priors, info, prepare, train, runs, verify, audit, release, demo, doctor):
     app.command()(_verb)
+app.add_typer(evaluate_app)
 
 
 def _stop(number: int, frame: FrameType | None) -> NoReturn:

@@ -1,4 +1,4 @@
-"""`medidiff evaluate`: how good results are, whoever's they are."""
+"""`medidiff evaluate denoise`: how good denoised scans are, whoever's they are."""
 
 from __future__ import annotations
 
@@ -17,18 +17,14 @@ from medidiff.cli.evaluate_options import (
     ReaderPackOption,
     ResultsOption,
     ScorePackOption,
-    TaskArgument,
 )
 from medidiff.cli.options import JsonOption, ModalityOption, OverwriteOption
 from medidiff.cli.outcome import verb
 from medidiff.errors import UsageError
 
-_TASKS = ("denoise",)
-
 
 @verb
 def evaluate(
-    task: TaskArgument,
     clean: CleanOption = None,
     noisy: NoisyOption = None,
     results: ResultsOption = None,
@@ -58,8 +54,6 @@ def evaluate(
       medidiff evaluate denoise --reader-pack pack/ --results a=a/ --results b=b/
       medidiff evaluate denoise --score-pack pack/ --key pack-key/key.json
     """
-    if task not in _TASKS:
-        raise UsageError(f"{task}: must be {', '.join(_TASKS)}.")
     mode = _mode({"--make-pairs": make_pairs, "--reader-pack": reader_pack, "--score-pack": score_pack})
     given = {
         "--clean": clean, "--noisy": noisy, "--results": results or None, "-o": output, "--noise": noise,
@@ -135,7 +129,7 @@ def _check(mode: str, given: list[str], seed: int | None, modality: str) -> None
 def _needed(path: Path | None, option: str, mode: str) -> Path:
     if path is None:
         what = f"{mode} needs it" if mode else "must be given, or --make-pairs, --reader-pack or --score-pack"
-        raise UsageError(f"{option}: {what}. See `medidiff evaluate --help`.")
+        raise UsageError(f"{option}: {what}. See `medidiff evaluate denoise --help`.")
     return path
 
 

@@ -1,4 +1,4 @@
-"""The options of `medidiff evaluate`, with their help."""
+"""The options of `medidiff evaluate denoise`, with their help."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-TaskArgument = Annotated[str, typer.Argument(metavar="denoise", help="What is evaluated.")]
 CleanOption = Annotated[Path | None, typer.Option("--clean", metavar="FOLDER", help="Clean scans, NIfTI.")]
 NoisyOption = Annotated[
     Path | None, typer.Option("--noisy", metavar="FOLDER", help="The same scans with noise, by the same names.")

@@ -48,7 +48,8 @@ def _refuse(error: Any, as_json: bool) -> int:
         return UsageError.exit_code
     text = " ".join(error.format_message().split()).rstrip(".")
     command = error.ctx.command_path if error.ctx else "medidiff"
+    known = getattr(error.ctx.command, "commands", {}) if error.ctx and text.startswith("No such command") else {}
+    text += f": must be {', '.join(known)}" if known else ""
     failure = Failure(f"{text}. See `{command} --help`.", UsageError.exit_code)
-    verb = error.ctx.info_name if error.ctx else None
-    tell(failure, as_json, NO_FILES if verb in _MAKING_FILES else None)
+    tell(failure, as_json, NO_FILES if command.partition(" ")[2] in _MAKING_FILES else None)
     return failure.exit_code

@@ -11,8 +11,8 @@ import numpy as np
 from medidiff.errors import InputError
 from medidiff.evaluate.band import Band, patient_halves
 from medidiff.evaluate.diversity import Diversity, diversity, possible_scales
-from medidiff.evaluate.features import intensity_texture_features, random_features, standardised
-from medidiff.evaluate.mmd import Kernel, checked_features, median_bandwidth, mmd2_of
+from medidiff.evaluate.features import balanced, intensity_texture_features, random_features
+from medidiff.evaluate.mmd import Kernel, median_bandwidth, mmd2_of
 from medidiff.evaluate.neighbours import NEIGHBOURS, Neighbourhood, neighbourhood
 
 FEATURES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -114,13 +114,12 @@ def compare_features(
         seed: Of the draws.
 
     Raises:
-        InputError: Fewer than 8 scans for a side; see also `checked_features`.
+        InputError: Fewer than 8 scans for a side; see also `balanced`.
 
     Source: Gretton et al. 2012; Binkowski et al. 2018; Naeem et al. 2020. Equal sizes, since every one of these figures
     but the unbiased MMD depends on them.
     """
-    made, real = checked_features(made, real)
-    made, real = standardised(made, real), standardised(real, real)
+    made, real = balanced(made, real)
     size = _size(len(made), list(patients))
     pairs = list(patient_halves(patients, size, draws, seed))
     rng = np.random.default_rng([seed, 1])

@@ -10,7 +10,7 @@ import numpy as np
 
 from medidiff.errors import InputError
 from medidiff.evaluate.band import Band, real_band
-from medidiff.evaluate.features import standardised
+from medidiff.evaluate.features import balanced
 from medidiff.evaluate.groups import LEAST, NOT_RECORDED, Attributes, Gap, Group, gaps_of, groups_of
 from medidiff.evaluate.intervals import Interval, paired_t
 from medidiff.evaluate.mmd import Kernel, checked_features, median_bandwidth
@@ -132,8 +132,8 @@ def subgroup_rows(
 ) -> list[SubgroupRow]:
     """Count every subgroup, and compare its synthetic scans with its real ones.
 
-    Features are standardised over all real scans and one kernel serves all subgroups, so that their distances are in
-    one unit. The unbiased distance does not depend on how many scans a subgroup has; its interval does.
+    Features are in units of both sets together (`balanced`) and one kernel serves all subgroups, so that distances are
+    in one unit. The unbiased distance does not depend on how many scans a subgroup has; its interval does.
 
     Args:
         real_features: (n, d).
@@ -190,7 +190,7 @@ class _Table:
     """Kernel matrices of all scans, cut for each subgroup."""
 
     def __init__(self, real: np.ndarray, made: np.ndarray, patients: np.ndarray, fewest: int, seed: int) -> None:
-        self.made, self.real = standardised(made, real), standardised(real, real)
+        self.made, self.real = balanced(made, real)
         self.patients, self.fewest, self.seed = patients, fewest, seed
         self.kernel = Kernel("rbf", bandwidth=median_bandwidth(self.real))
         self.within_real = self.kernel(self.real, self.real)

@@ -153,7 +153,7 @@ def test_what_does_not_go_together_is_refused(arguments: tuple[str, ...], said: 
 
 
 def test_another_task_and_a_missing_folder(run: Run) -> None:
-    run("evaluate", "segment").failed_cleanly(2, "denoise")
+    run("evaluate", "segment").failed_cleanly(2, "must be denoise, fidelity, utility, calibration")
     run(*EVALUATE, "--clean", "no", "--noisy", "no").failed_cleanly(3, "no such folder")
 
 

