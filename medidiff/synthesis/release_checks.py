@@ -127,6 +127,8 @@ def check_audit(audited: Audited, whole: WholeSet) -> None:
         AuditUndecidedError: It says INCONCLUSIVE.
     """
     report, path = audited.report, audited.path
+    if report.synthetic_hash is None:
+        raise UsageError(f"{path}: is of a prior alone, and says nothing about these scans. Audit the set.")
     if report.synthetic_hash != whole.content_hash:
         raise UsageError(
             f"{path}: is of another set, or the files changed since: it names {report.synthetic_hash[:12]}, the folder "

@@ -170,6 +170,7 @@ def test_the_croissant_file_is_valid_by_its_makers_own_tool_and_records_are_read
         ({"verdict": "INCONCLUSIVE"}, AuditUndecidedError, "INCONCLUSIVE"),
         ({"findings": (Finding("copies", "secondary", verdict="FAIL"),)}, AuditFailedError, r"FAIL \(copies\)"),
         ({"synthetic_hash": "0" * 64}, UsageError, "another set, or the files changed"),
+        ({"synthetic_hash": None}, UsageError, "of a prior alone"),
         ({"prior_hash": "0" * 64}, UsageError, "another prior"),
         ({"samples": 2}, UsageError, "audited 2 scans, the set has 3"),
         ({"worst_samples": ()}, UsageError, "no samples for a person"),
