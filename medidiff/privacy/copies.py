@@ -164,8 +164,8 @@ def tail_count(
 
     C of m synthetics are closer to their nearest train scan than the closest of n_H holdout patients is to his. If all
     m + n_H were drawn from one source, p = C(m, C) / C(m + n_H, C) with binomial coefficients. That is more than
-    privacy asks for: synthetics that copy nothing and are merely smoother than scans set it off (in about half of the
-    smooth worlds of `python -m benchmarks.audit`), so it describes and decides nothing.
+    privacy asks for: synthetics that copy nothing and are merely smoother than scans set it off (in half of the
+    simulated worlds and more), so it describes and decides nothing.
 
     Args:
         sim: (n synthetics, g) similarity.

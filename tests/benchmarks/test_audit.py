@@ -8,7 +8,7 @@ from scipy import stats
 
 from benchmarks._audit_bank import COPIED, KINDS, PATIENTS, STRONG, Bank
 from benchmarks._audit_one_run import noise_of
-from benchmarks._audit_power import _holds
+from benchmarks._audit_power import _cell_of, _holds
 from benchmarks._audit_worlds import MIXED, draw, judged, limits, verdict
 from benchmarks.audit_page import fill
 
@@ -52,6 +52,14 @@ def test_verdicts_of_worlds(bank: Bank) -> None:
     blind = draw(bank, rng, (100, 100), kind=STRONG, rate=0.1)
     assert STRONG in limits(STRONG).must_see
     assert judged(blind, limits(STRONG)).verdict != "PASS"
+
+
+def test_a_cell_of_the_power_table(bank: Bank) -> None:
+    cell = _cell_of(bank, np.random.default_rng(3), "flip", 0.1, (100, 100), worlds=4)
+    assert (cell["fail"], cell["inconclusive"], cell["pass"], cell["visible"]) == (1.0, 0.0, 0.0, True)
+    blind = _cell_of(bank, np.random.default_rng(4), STRONG, 0.02, (100, 25), worlds=2)
+    assert (blind["pass"], blind["visible"]) == (0.0, False)
+    assert blind["fail"] + blind["inconclusive"] == 1
 
 
 def test_demands() -> None:
