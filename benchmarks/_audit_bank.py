@@ -91,11 +91,12 @@ def scans() -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, np.ndarray]]:
     return gallery, sets, sources
 
 
-def bank(cache: Path = CACHE) -> Bank:
-    """The bank, from the cache or computed."""
+def bank(cache: Path = CACHE, kinds: tuple[str, ...] = KINDS) -> Bank:
+    """The bank, from the cache or computed; with copies of `kinds` only."""
     gallery, sets, sources = scans()
     queries = {"gallery": gallery, **sets}
     key = hashlib.sha256(b"".join(q.tobytes() for q in queries.values()) + repr(SEARCH).encode()).hexdigest()[:12]
+    queries = {name: q for name, q in queries.items() if name in (*kinds, "gallery", "null", "smooth")}
     pose = _pose_rows(cache / f"bank_{key}", queries, gallery)
     axes = np.random.default_rng(5).normal(size=(gallery[0].size, PROJECTED)).astype(np.float32)
     embedded = {name: _embedded(q, axes) for name, q in queries.items()}
@@ -104,7 +105,7 @@ def bank(cache: Path = CACHE) -> Bank:
     return Bank(
         gallery={space: rows["gallery"] for space, rows in spaces.items()},
         synthetic={space: {k: rows[k] for k in ("null", "smooth")} for space, rows in spaces.items()},
-        copies={space: {k: rows[k] for k in KINDS} for space, rows in spaces.items()},
+        copies={space: {k: rows[k] for k in kinds} for space, rows in spaces.items()},
         sources=sources,
     )
 

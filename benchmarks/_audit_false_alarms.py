@@ -19,7 +19,7 @@ BASES = {"null": "new draws", "smooth": "0.85 of the spread"}
 
 def run(quick: bool = False) -> dict[str, Any]:
     """Every kind of world and size."""
-    held, rows, thresholds = bank(), [], limits()
+    held, rows, thresholds = bank(kinds=()), [], limits()
     number = 20 if quick else MORE
     for base in BASES:
         for size in SIZES:

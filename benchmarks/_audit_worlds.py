@@ -64,6 +64,8 @@ def draw(
     controls, sources = {}, {}
     for name in (*TRANSFORMS, *((kind,) if kind in KINDS and kind not in TRANSFORMS else ())):
         chosen = rng.permutation(of_train(name))[:planted]
+        if name not in bank.copies["pose"]:
+            continue  # false alarms need no controls; the draws are the same
         controls[name] = bank.copies["pose"][name][chosen][:, people]
         sources[name] = np.array([number[int(s)] for s in bank.sources[name][chosen]])
     real = {space: matrix[np.ix_(people, people)] for space, matrix in bank.gallery.items()}
