@@ -23,7 +23,7 @@ RealOption = Annotated[
     typer.Option("--real", metavar="DIR|STORE", help="Real scans: a folder, or a store of medidiff prepare."),
 ]
 SplitOption = Annotated[
-    str | None, typer.Option("--split", metavar="SPLIT", help="Of the real scans: train, val or holdout; all by default.")
+    str | None, typer.Option("--split", metavar="SPLIT", help="Of the real scans: train, val, holdout; all by default.")
 ]
 TableOption = Annotated[
     Path | None,
