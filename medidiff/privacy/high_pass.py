@@ -27,13 +27,13 @@ def band_pass(image: np.ndarray, inner: float, outer: float, local: float) -> np
         float32 (x, y, z), about 1 in root mean square; unchanged where intensities are scaled or shifted. All 0 where
         the scan has no contrast.
     """
-    image = image.astype(np.float32)
+    largest = float(np.abs(image).max())
+    image = (image - image.mean(dtype=np.float64)).astype(np.float32)
     fine = ndimage.gaussian_filter(image, inner, mode="reflect") if inner > 0 else image
     band = fine - ndimage.gaussian_filter(image, outer, mode="reflect")
     power = ndimage.gaussian_filter(band * band, local, mode="reflect")
     mean = float(power.mean(dtype=np.float64))
-    rounding = (1e-5 * float(np.abs(image).max())) ** 2
-    if mean <= rounding:
+    if mean <= (1e-5 * largest) ** 2:  # rounding
         return np.zeros_like(band)
     return band / np.sqrt(power + _FLOOR * mean)
 
