@@ -65,15 +65,15 @@ def audited(case: Case, quick: bool = False) -> AuditReport:
     if case.samples:
         wanted = [option for text in case.conditions for option in ("--cond", text)]
         count = 20 if quick else case.samples
-        _medidiff("synth", "-p", case.prior, "-n", str(count), "-o", str(folder), "--threads", "1", *wanted)
+        medidiff("synth", "-p", case.prior, "-n", str(count), "-o", str(folder), "--threads", "1", *wanted)
     if not (root / "audit" / "audit.json").is_file():
         sets = [str(folder)] if case.samples else []
         sides = ["--train", case.store, "--holdout", case.store, "--prior", case.prior]
-        _medidiff("audit", *sets, *sides, "-o", str(root / "audit"), "--threads", "1", accepted=(0, 10, 11))
+        medidiff("audit", *sets, *sides, "-o", str(root / "audit"), "--threads", "1", accepted=(0, 10, 11))
     return read_audit(root / "audit" / "audit.json")
 
 
-def _medidiff(*arguments: str, accepted: tuple[int, ...] = (0, 4)) -> None:
+def medidiff(*arguments: str, accepted: tuple[int, ...] = (0, 4)) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "medidiff", *arguments], stdout=subprocess.PIPE, text=True, check=False
     )

@@ -25,6 +25,7 @@ PARTS = {
     "power": "copies among 200 synthetics: FAIL in 90% of worlds at 5% and 100/100, 95% at 10%; never PASS where blind",
     "one_run": "1000 canaries, known epsilon: above it in 5% of 500 runs at most; mean 0.2 of it at 1, 0.3 at 2 to 8",
     "dp": "private priors: the one-run bound below the claimed epsilon, a second accountant within 25%",
+    "overfit": "a prior of eight patients, trained until it memorises: FAIL",
     "priors": "every shipped prior with its real split: reported, whatever it says",
     "speed": "200 x 200 volumes of 40x56x40 in 10 minutes and 4 GiB; 10 000 x 10 000 embeddings by index",
 }
