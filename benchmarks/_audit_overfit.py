@@ -1,4 +1,4 @@
-"""A prior that was made to copy, by benchmarks/hippocampus_overfit.yaml: eight patients, learned by heart. It must FAIL.
+"""A prior that was made to copy (benchmarks/hippocampus_overfit.yaml): eight patients, learned by heart. It must FAIL.
 
 Members are the eight; the others are train patients of the set that this prior has not seen, so that no holdout patient
 is touched. The prior is made by `medidiff train benchmarks/hippocampus_overfit.yaml` (10 minutes of a core).
