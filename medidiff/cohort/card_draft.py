@@ -74,8 +74,17 @@ def _text(done: Prepared, kinds: dict[str, str], drawn: set[str], day: datetime.
         *_attributes(done, kinds, drawn),
         "The recipe:",
         f"```yaml\n{yaml.safe_dump(done.store.meta['recipe'], sort_keys=True)}```",
+        "## Intended use",
+        "**TODO** What the scans are good for, and what they must not be used for.",
         "## Split",
         *_split(done),
+        "## Subgroups",
+        _subgroups(kinds),
+        "## Known biases",
+        "**TODO** Who is in the cohort more or less often than in the clinic; what goes together that need not.",
+        "## Privacy",
+        "**TODO** What could give a person away (faces, rare diseases, dates); what an audit of the priors trained on "
+        "it found, or that none was made.",
         "## Traps",
         *_traps(done),
     ]
@@ -116,6 +125,18 @@ def _attributes(done: Prepared, kinds: dict[str, str], drawn: set[str]) -> list[
         lines.append(f"| {_cell(name)} | {kinds[name]} | {known} of {patients} | {told(values)} |")
     picture = ["![Attributes](card_attributes.png)"] if "card_attributes.png" in drawn else []
     return ["\n".join(lines), *picture]
+
+
+def _subgroups(kinds: dict[str, str]) -> str:
+    if not kinds:
+        return (
+            "Not recorded: the table has no columns of sex, age or site, so nobody can tell whether a prior serves "
+            "everybody alike. **TODO** Add them, or say why not."
+        )
+    return (
+        f"Recorded: {', '.join(_cell(name) for name in sorted(kinds))}, counted above. **TODO** Who is lacking: "
+        "`medidiff evaluate fidelity` lists the cells with fewer than 5 patients."
+    )
 
 
 def _numbers(values: Sequence[tuple[str, Any]]) -> str:

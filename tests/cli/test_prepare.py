@@ -15,6 +15,7 @@ import numpy as np
 import pydicom
 import pytest
 
+from medidiff.cohort.data_card import HEADINGS
 from medidiff.cohort.store import Store
 from medidiff.io import read_nifti, write_nifti
 from medidiff.volume import Volume
@@ -61,8 +62,7 @@ def test_a_folder_with_a_table(cohort: Path, tmp_path: Path, run: Run) -> None:
     assert {row.patient for row in rows} == {"P0", "P1", "P2"}
     assert store.attributes["age"]["kind"] == "continuous"
     card = (tmp_path / "store" / "card.md").read_text()
-    assert [line for line in card.splitlines() if line.startswith("## ")] == [
-        "## Source", "## Licence", "## What we use", "## Split", "## Traps"]  # fmt: skip
+    assert [line for line in card.splitlines() if line.startswith("## ")] == [f"## {heading}" for heading in HEADINGS]
     assert "CC0." in card
     assert "seed 3" in card
     for name in ("case-", "P0", "P1", "P2"):
