@@ -20,9 +20,9 @@ LEVEL = 0.5
 NOISE_SEED = 2026
 _BLOCKS = 2
 """Features are averaged over so many blocks along each axis, to know what lies where."""
-_KEPT = 64
+_KEPT = 128
 """Most principal components kept."""
-_SHRUNK = 0.1
+_SHRUNK = 1.0
 """Share of the mean variance added to every component's before it is divided out: what hardly varies stays small."""
 
 
@@ -106,7 +106,7 @@ def whitened(features: np.ndarray, reference: np.ndarray) -> np.ndarray:
         reference: (m, d), m at least 3.
 
     Returns:
-        (n, k) float32, k at most 64 and m - 1.
+        (n, k) float32, k at most 128 and m - 1.
 
     Raises:
         InputError: Fewer than 3 scans in the reference.
