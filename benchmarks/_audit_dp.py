@@ -22,14 +22,16 @@ from medidiff.training.run import run_training
 
 PATIENTS, SIZE, SEED = 100, 16, 20261122
 DELTA, CLIP = 1e-3, 1.0
-STEPS = 1200
+PRIVATE: dict[str, Any] = {"delta": DELTA, "clip": CLIP, "accountant": "prv"}
+STEPS, PLAIN_STEPS = 150, 1000
+"""Of the private runs, and of the one that shows that the attack works at all: it may take its time."""
 RUNS: dict[str, dict[str, Any] | None] = {
     "not private": None,
-    "epsilon 8": {"target_epsilon": 8.0, "delta": DELTA, "clip": CLIP},
-    "epsilon 2": {"target_epsilon": 2.0, "delta": DELTA, "clip": CLIP},
+    "epsilon 8": {"target_epsilon": 8.0, **PRIVATE},
+    "epsilon 2": {"target_epsilon": 2.0, **PRIVATE},
 }
-ACCOUNTANTS_APART = 0.15
-"""RDP's epsilon is an upper bound; PRV's may be lower by this share at most."""
+ACCOUNTANTS_APART = 0.25
+"""RDP's epsilon is an upper bound, above PRV's by this share at most."""
 
 
 def run(quick: bool = False) -> dict[str, Any]:
@@ -39,24 +41,25 @@ def run(quick: bool = False) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         _write(root, images, coins)
-        rows = [_row(name, how, root, images, coins, 20 if quick else STEPS) for name, how in RUNS.items()]
+        rows = [_row(name, how, root, images, coins, quick) for name, how in RUNS.items()]
     private = [row for row in rows if row["epsilon"] is not None]
     holds = all(
         row["bound"] <= row["epsilon"]
-        and (1 - ACCOUNTANTS_APART) * row["epsilon"] <= row["second"] <= row["epsilon"] + 0.01
+        and row["epsilon"] - 0.01 <= row["second"] <= (1 + ACCOUNTANTS_APART) * row["epsilon"]
         for row in private
     )
     if not quick:
         holds &= rows[0]["p"] < 0.05  # else the attack shows nothing of the others either
     made = rows[0]["guesses"]
     lines = [
-        f"| prior | epsilon (RDP, delta {DELTA:g}) | second accountant (PRV) | one-run lower bound | right guesses | "
+        f"| prior | epsilon (PRV, delta {DELTA:g}) | second accountant (RDP) | one-run lower bound | right guesses | "
         "AUC | p |",
         "|---|---|---|---|---|---|---|",
         *(_line(row) for row in rows),
         "",
-        f"{PATIENTS} phantoms of {SIZE}^3, {int(coins.sum())} trained on by a fair coin, {STEPS} steps; the loss at "
-        f"fixed levels guesses the {made} outermost. All guesses right would show {one_run_bound(made, made):.2f}.",
+        f"{PATIENTS} phantoms of {SIZE}^3, {int(coins.sum())} trained on by a fair coin, {STEPS} steps ({PLAIN_STEPS} "
+        f"where not private); the loss at fixed levels guesses the {made} outermost. All guesses right would show "
+        f"{one_run_bound(made, made):.2f}.",
     ]
     return {"rows": rows, "holds": holds, "lines": lines}
 
@@ -70,8 +73,9 @@ def _write(root: Path, images: np.ndarray, coins: np.ndarray) -> None:
 
 
 def _row(
-    name: str, how: dict[str, Any] | None, root: Path, images: np.ndarray, coins: np.ndarray, steps: int
+    name: str, how: dict[str, Any] | None, root: Path, images: np.ndarray, coins: np.ndarray, quick: bool
 ) -> dict[str, Any]:
+    steps = 20 if quick else PLAIN_STEPS if how is None else STEPS
     prior = Prior.load(run_training(_config(name, how, root, steps), []))
     probe = Probe(prior, (1.0, 1.0, 1.0), device="cpu", precision="float32")
     scores = {"loss": white_box_scores(probe, images, SEED)["loss"]}
@@ -109,9 +113,15 @@ def _config(name: str, how: dict[str, Any] | None, root: Path, steps: int) -> Pa
             "sources": [{"type": "folder", "name": "p", "files": "{case}.nii.gz", "table": "p.tsv", "tau": 0}],
             "augmentation": plain,
         },
-        "network": {"widths": [16, 24], "blocks": [1, 1], "embedding": 16},
+        "network": {"widths": [24, 40], "blocks": [1, 1], "embedding": 16, "position": True},
         "noise": {"levels": [{"low": 0.1, "high": 10.0}], "p_constant": 1, "sigma_max": 20.0},
-        "optimiser": {"name": "adamw", "lr": 0.003, "batch": 8, "steps": steps, "warmup": 20},
+        "optimiser": {
+            "name": "muon" if how is None else "adamw",
+            "lr": 0.004,
+            "batch": 8,
+            "steps": steps,
+            "warmup": 20,
+        },
     }
     path = root / f"{name.replace(' ', '_')}.yaml"
     path.write_text(yaml.safe_dump(tree | ({} if how is None else {"privacy": how})))

@@ -20,5 +20,7 @@ class PrivacyConfig(BaseModel):
     loss are about 1."""
     accountant: Literal["rdp", "prv"] = "rdp"
     """How Opacus adds up the steps: rdp (Renyi, an upper bound) or prv (privacy random variables, closer)."""
+    patches: int = Field(default=2, ge=1)
+    """Patches of a patient in a step; the mean of their gradients is clipped. Two cost less than twice one."""
     sigma_data: float = Field(default=0.5, gt=0)
     """Standard deviation of scans that the network is told: given, not measured on the patients."""

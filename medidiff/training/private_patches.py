@@ -1,8 +1,9 @@
-"""Patients of a private step: each is drawn by a coin of his own (Poisson sampling), and gives one patch."""
+"""Patients of a private step: each is drawn by a coin of his own (Poisson sampling), and gives a few patches."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,19 +16,20 @@ from medidiff.cohort.patches import PatchDataset
 
 
 class PatientPatches(PatchDataset):
-    """Patch number s * n + j is one of patient j of n, of one of his scans: nobody else's have a part in it.
+    """Patches (s * n + j) * k to (s * n + j) * k + k - 1 are of patient j of n, of his scans alone.
 
-    Arguments as for `PatchDataset`, with one source.
+    Arguments as for `PatchDataset`, with one source, and `per_patient`, which is k.
     """
 
-    def __init__(self, *args: Any, **more: Any) -> None:
+    def __init__(self, *args: Any, per_patient: int = 1, **more: Any) -> None:
         super().__init__(*args, **more)
         ((_, self.cases),) = self.sources
+        self.per_patient = per_patient
         self.scans = scans_by_patient(self.cases)
 
     def choose(self, number: int, rng: np.random.Generator) -> AnyCase:
         """One of the patient's scans."""
-        own = self.scans[number % len(self.scans)]
+        own = self.scans[number // self.per_patient % len(self.scans)]
         return self.cases[own[int(rng.integers(len(own)))]]
 
 
@@ -47,11 +49,15 @@ class PoissonSteps(Sampler[list[int]]):
         rate: The probability.
         steps: Of the whole run.
         first_step: Where it goes on.
+        per_patient: Patches of each.
         key: Kept at the site: whoever could tell who was in which step would have no need of the noise.
     """
 
-    def __init__(self, patients: int, rate: float, steps: int, first_step: int, key: bytes) -> None:
+    def __init__(
+        self, patients: int, rate: float, steps: int, first_step: int, key: bytes, per_patient: int = 1
+    ) -> None:
         self.patients, self.rate, self.steps, self.first_step, self.key = patients, rate, steps, first_step, key
+        self.per_patient = per_patient
 
     def __len__(self) -> int:
         """Steps of the whole run."""
@@ -61,7 +67,8 @@ class PoissonSteps(Sampler[list[int]]):
         for step in range(self.first_step, self.steps):
             rng = np.random.default_rng(list(subkey(self.key, f"patients of step {step}")))
             drawn = np.flatnonzero(rng.random(self.patients) < self.rate)
-            yield [step * self.patients + int(j) for j in drawn]
+            first = [(step * self.patients + int(j)) * self.per_patient for j in drawn]
+            yield [number + k for number in first for k in range(self.per_patient)]
 
 
 class PrivateDataModule(PatchDataModule):
@@ -69,6 +76,8 @@ class PrivateDataModule(PatchDataModule):
 
     key = bytes(32)
     """Of the run; set before training."""
+    per_patient = 1
+    """Patches of a patient in a step."""
 
     @property
     def patients(self) -> int:
@@ -86,20 +95,22 @@ class PrivateDataModule(PatchDataModule):
             self.loaded["train"],
             self.kinds,
             self.shape,
-            self.steps * self.patients,
+            self.steps * self.patients * self.per_patient,
+            per_patient=self.per_patient,
             augmentation=self.augmentation,
             seed=self.seed,
             conditions=self.slots,
             position=self.position,
             masks=self.masks,
         )
-        steps = PoissonSteps(self.patients, self.rate, self.steps, self.first_step, self.key)
-        return DataLoader(dataset, batch_sampler=steps, collate_fn=one_each, **worker_settings(self.workers))
+        steps = PoissonSteps(self.patients, self.rate, self.steps, self.first_step, self.key, self.per_patient)
+        together = partial(by_patient, self.per_patient)
+        return DataLoader(dataset, batch_sampler=steps, collate_fn=together, **worker_settings(self.workers))
 
 
-def one_each(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Every patch as a batch of its own."""
-    return [default_collate([item]) for item in items]
+def by_patient(per_patient: int, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The patches of each patient as a batch of their own."""
+    return [default_collate(items[i : i + per_patient]) for i in range(0, len(items), per_patient)]
 
 
-__all__ = ["PatientPatches", "PoissonSteps", "PrivateDataModule", "one_each", "scans_by_patient"]
+__all__ = ["PatientPatches", "PoissonSteps", "PrivateDataModule", "by_patient", "scans_by_patient"]

@@ -270,7 +270,7 @@ def _told_memory() -> Iterator[None]:
 def _data_module(config: TrainingConfig, coin: RunCoin | None = None) -> PatchDataModule:
     data = config.data
     module = PatchDataModule if config.privacy is None else PrivateDataModule
-    return module(
+    patches = module(
         data.sources,
         data.root,
         data.cache.expanduser(),
@@ -286,6 +286,9 @@ def _data_module(config: TrainingConfig, coin: RunCoin | None = None) -> PatchDa
         had_masks=masks_of(config.start_from),
         coin=coin,
     )
+    if isinstance(patches, PrivateDataModule) and config.privacy is not None:
+        patches.per_patient = config.privacy.patches
+    return patches
 
 
 def _refuse_other_settings(config: TrainingConfig) -> None:

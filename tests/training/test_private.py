@@ -68,7 +68,9 @@ def test_no_patient_moves_the_sum_by_more_than_the_clip(tiny_config: Callable[..
     module, data = module_of(private_config(tiny_config, tmp_path))
     module.trainer = type("T", (), {"global_step": 0, "world_size": 1, "global_rank": 0})()  # type: ignore[assignment]
     loader = data.train_dataloader()
-    patients = loader.collate_fn([loader.dataset[j] for j in range(6)])
+    patients = loader.collate_fn([loader.dataset[j] for j in range(12)])  # two patches each
+    assert [batch["number"].tolist() for batch in patients] == [[2 * j, 2 * j + 1] for j in range(6)]
+    assert [loader.dataset.choose(j, np.random.default_rng(j)).patient for j in range(12)] == list("aabbccddeeff")
     clip = 1e-3  # far below the gradients: every patient is cut
     module._clip = clip
 
@@ -120,6 +122,8 @@ def test_patients_are_drawn_one_by_one() -> None:
     counts = np.bincount([number % n for numbers in drawn for number in numbers], minlength=n) / steps
     assert np.abs(counts - rate).max() < 5 * (0.21 / steps) ** 0.5
     assert list(PoissonSteps(n, rate, steps, 1990, key)) == drawn[1990:]
+    twice = list(PoissonSteps(n, rate, steps, 1990, key, 2))
+    assert twice == [[2 * number + k for number in numbers for k in (0, 1)] for numbers in drawn[1990:]]
     assert list(PoissonSteps(n, rate, steps, 1990, bytes(32))) != drawn[1990:]
 
 
