@@ -47,6 +47,10 @@ def audit(
         Path | None,
         typer.Option("--thresholds", metavar="FILE", help="YAML with other thresholds than configs/audit.yaml."),
     ] = None,
+    run_folder: Annotated[
+        Path | None,
+        typer.Option("--run", metavar="DIR", help="Folder of the prior's training run: its coin and its key."),
+    ] = None,
     plan: Annotated[
         int | None,
         typer.Option("--plan", metavar="N", help="Audit nothing: say what could be shown with N patients."),
@@ -88,5 +92,5 @@ def audit(
     if where is None:
         raise UsageError("-o OUT: must be given where a prior alone is audited.")
     machine = {"device": device, "precision": precision, "threads": threads}
-    wanted = Wanted(folder, train, holdout, prior, where, reference, table, thresholds, internal, machine)
+    wanted = Wanted(folder, train, holdout, prior, where, reference, table, thresholds, run_folder, internal, machine)
     run(wanted, overwrite=overwrite, as_json=as_json)

@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 
 def report_of_prior(wanted: Wanted, prior: Prior, thresholds: Thresholds) -> AuditReport:
     """Read train and holdout, ask the prior, put the report together."""
-    from medidiff.cli.audit_run import asked, real_counts, split_of
-    from medidiff.cohort.scan_set import find_scan_set, read_scan_sets
+    from medidiff.cli.audit_read import real_sets
+    from medidiff.cli.audit_run import asked, real_counts
+    from medidiff.cli.audit_run_folder import check_list
+    from medidiff.cohort.scan_set import read_scan_sets
     from medidiff.privacy.audit_prior import audit_prior
     from medidiff.privacy.limits import limits_of
     from medidiff.privacy.report_record import AuditReport
 
-    found = [
-        find_scan_set(where, split_of(where, split, wanted.table), wanted.table)
-        for where, split in ((wanted.train, "train"), (wanted.holdout, "holdout"))
-    ]
+    found = real_sets(wanted)
+    listed = check_list(wanted.run, prior, found[0])
     say(f"reading {sum(map(len, found))} scans")
     train, holdout = read_scan_sets(found, recipe=prior.card.normalisation.fit)
-    for text in (*train.warnings, *holdout.warnings):
+    for text in dict.fromkeys((*train.warnings, *holdout.warnings)):
         warn(text)
     _, white_box = asked(wanted, prior, train.spacing_mm, thresholds)
     judgement, _ = audit_prior(train, holdout, thresholds, white_box)
@@ -42,6 +42,7 @@ def report_of_prior(wanted: Wanted, prior: Prior, thresholds: Thresholds) -> Aud
         prior_hash=prior.content_hash,
         samples=0,
         references=real_counts(train, holdout, None, prior),
+        settings={"train_list": listed},
         findings=judgement.findings,
         limits=limits_of(judgement, with_prior=True),
     )

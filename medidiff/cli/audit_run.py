@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any, cast
 import typer
 
 from medidiff import __version__
+from medidiff.cli.audit_read import canary_of, check_prior, found_sets, read_sets
+from medidiff.cli.audit_run_folder import check_list
 from medidiff.cli.outcome import Failure, emit_json, say, stop, warn
-from medidiff.errors import ConfigError, InputError, PriorError, UsageError
+from medidiff.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
-    from medidiff.cohort.scan_set import FoundSet, ScanSet
+    from medidiff.cohort.scan_set import ScanSet
     from medidiff.prior import Prior
     from medidiff.privacy.audit import Audit
     from medidiff.privacy.report_record import AuditReport
@@ -38,6 +40,7 @@ class Wanted:
     reference: str | None
     table: Path | None
     thresholds: Path | None
+    run: Path | None
     internal: bool
     machine: Mapping[str, Any]
 
@@ -96,14 +99,14 @@ def run(wanted: Wanted, *, overwrite: bool, as_json: bool) -> None:
         report = report_of_prior(wanted, cast("Prior", prior), thresholds)
         _write(wanted, report, None, (1.0, 1.0, 1.0))
         return _tell(wanted, report, as_json)
-    sets = _found(wanted, wanted.folder)
-    _check_prior(wanted.folder, prior)
-    synthetic, train, holdout, reference = _read(sets, prior)
-    for one in (train, holdout, *([reference] if reference else [])):
-        for text in one.warnings:
-            warn(text)
+    sets = found_sets(wanted, wanted.folder)
+    check_prior(wanted.folder, prior)
+    listed = check_list(wanted.run, prior, sets[1])
+    synthetic, train, holdout, reference = read_sets(sets, prior)
+    for text in dict.fromkeys((*train.warnings, *holdout.warnings, *(reference.warnings if reference else ()))):
+        warn(text)
     audit, subgroups = _audit(wanted, thresholds, prior, (synthetic, train, holdout, reference))
-    report = _report(wanted, thresholds, prior, audit, (train, holdout, reference), subgroups)
+    report = _report(wanted, thresholds, prior, audit, (train, holdout, reference), subgroups, listed)
     _write(wanted, report, audit, synthetic.spacing_mm)
     return _tell(wanted, report, as_json)
 
@@ -122,64 +125,6 @@ def _prior(name: str | None) -> Prior | None:
     from medidiff.prior import Prior
 
     return Prior.load(name)
-
-
-def _found(wanted: Wanted, folder: Path) -> list[FoundSet]:
-    """Synthetic, train, holdout and, where there is one, the reference."""
-    from medidiff.cohort.scan_set import find_scan_set
-
-    found = [find_scan_set(folder)]
-    found += [
-        find_scan_set(where, split_of(where, split, wanted.table), wanted.table)
-        for where, split in ((wanted.train, "train"), (wanted.holdout, "holdout"))
-    ]
-    if wanted.reference is not None:
-        found.append(find_scan_set(wanted.reference, split_of(wanted.reference, "val", wanted.table), wanted.table))
-    elif split_of(wanted.train, "val", wanted.table) == "val":
-        try:
-            found.append(find_scan_set(wanted.train, "val", wanted.table))
-        except InputError:
-            say("note: the store has no val patients; the encoder learns from phantoms alone.")
-    return found
-
-
-def split_of(where: str, split: str, table: Path | None) -> str | None:
-    """The split to take of a store, or of a folder whose table knows splits; None: everything in it."""
-    from medidiff.cohort.participants import read_participants
-    from medidiff.cohort.scan_set_find import TABLE
-    from medidiff.cohort.store import META
-
-    path = Path(where)
-    if (path / META).is_file() or "://" in where:
-        return split
-    known = table or (path / TABLE if (path / TABLE).is_file() else None)
-    if known is None:
-        return None
-    return split if any(row.split for row in read_participants(known).rows) else None
-
-
-def _check_prior(folder: Path, prior: Prior | None) -> None:
-    """A set that says which prior made it is audited with that one or with none."""
-    from medidiff.synthesis.dataset import read_settings
-
-    settings = read_settings(folder) if folder.is_dir() else None
-    if prior is None or settings is None:
-        return
-    made_by = settings["prior"]["hash"]
-    if made_by != prior.content_hash:
-        raise PriorError(
-            f"--prior {prior.card.name}: its hash is {prior.content_hash[:12]}, the set in {folder} was made by "
-            f"{settings['prior'].get('name', 'a prior')} {made_by[:12]}. Give the prior that made it."
-        )
-
-
-def _read(sets: list[FoundSet], prior: Prior | None) -> tuple[ScanSet, ScanSet, ScanSet, ScanSet | None]:
-    from medidiff.cohort.scan_set import read_scan_sets
-
-    say(f"reading {sum(map(len, sets))} scans")
-    recipe = None if prior is None else prior.card.normalisation.fit
-    read = read_scan_sets(sets, recipe=recipe)
-    return read[0], read[1], read[2], read[3] if len(read) > 3 else None
 
 
 def _audit(
@@ -228,19 +173,6 @@ def asked(
     )
 
 
-def canary_of(wanted: Wanted) -> Callable[[str], bool] | None:
-    """Which patients a fair coin assigned: those of ONE store whose coin assigned everybody; None for other splits."""
-    from medidiff.cohort.split import Coin
-    from medidiff.cohort.store import META, Store
-
-    if wanted.train != wanted.holdout or not ("://" in wanted.train or (Path(wanted.train) / META).is_file()):
-        return None
-    record = Store.open(wanted.train).meta.get("coin", {})
-    if record.get("by_table") or not record.get("by_coin") or record.get("holdout") != "coin":
-        return None
-    return Coin("coin", int(record["seed"])).is_canary
-
-
 class _Told:
     """Progress in quarters: an audit takes minutes."""
 
@@ -261,6 +193,7 @@ def _report(
     audit: Audit,
     real: tuple[ScanSet, ScanSet, ScanSet | None],
     subgroups: dict[str, Any],
+    listed: str,
 ) -> AuditReport:
     from medidiff.privacy.limits import limits_of
     from medidiff.privacy.report_record import AuditReport, set_hash
@@ -280,7 +213,7 @@ def _report(
         prior_hash=None if prior is None else prior.content_hash,
         samples=len(audit.subjects.names),
         references=real_counts(train, holdout, reference, prior),
-        settings={"window": f"{window} voxels of {spacing} mm", "internal": wanted.internal, **audit.settings},
+        settings={"window": f"{window} voxels of {spacing} mm", "internal": wanted.internal, "train_list": listed},
         findings=judgement.findings,
         subgroups=tuple(subgroups.get("rows", ())),
         limits=limits_of(judgement, prior is not None, subgroups.get("gaps", ())),
@@ -330,4 +263,4 @@ def _tell(wanted: Wanted, report: AuditReport, as_json: bool) -> None:
     say(f"page: {wanted.output / PAGE}")
 
 
-__all__ = ["Wanted", "plan_words", "read_thresholds", "run", "split_of"]
+__all__ = ["Wanted", "plan_words", "read_thresholds", "run"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -66,6 +66,10 @@ class FoundSet:
 
     def __len__(self) -> int:
         return len(self.scans)
+
+    def of(self, wanted: Callable[[str], bool]) -> FoundSet:
+        """The scans of some patients."""
+        return replace(self, scans=tuple(scan for scan in self.scans if wanted(scan.patient)))
 
     @property
     def patients(self) -> set[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -39,7 +39,6 @@ class Audit:
         worst: Numbers of the synthetics with the largest gap towards a train patient.
         random: Numbers of synthetics drawn for a person to look at.
         features: Of the encoder: synthetics and gallery.
-        settings: What else decided the figures, JSON types.
     """
 
     judgement: Judgement
@@ -48,7 +47,6 @@ class Audit:
     worst: np.ndarray
     random: np.ndarray
     features: tuple[np.ndarray, np.ndarray]
-    settings: dict[str, object] = field(default_factory=dict)
 
     def notes(self) -> tuple[tuple[CaseNote, ...], tuple[CaseNote, ...]]:
         """Random and worst samples for the report."""

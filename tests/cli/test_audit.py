@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
+from medidiff.cli.audit_run_folder import CHECKED, by_coin, check_list, coin_in
+from medidiff.cohort.commitment import commitment, site_key
+from medidiff.cohort.run_holdout import RunCoin, write_record
+from medidiff.cohort.scan_set import find_scan_set
+from medidiff.errors import InputError
 from medidiff.io import write_nifti
+from medidiff.prior import Prior
 from medidiff.privacy.report_record import read_audit, set_hash
 from medidiff.privacy.thresholds import Thresholds
 from medidiff.volume import Volume
@@ -115,6 +122,26 @@ def test_arguments_that_mean_nothing_are_refused(run: Run, world: Path, tmp_path
     code, _, err = audit(run, world, "copies", "-o", str(tmp_path / "o"), "--thresholds", str(wrong))
     assert code == 2
     assert "configs/audit.yaml" in err
+
+
+def test_the_runs_coin_parts_patients_and_its_key_checks_them(world: Path, tmp_path: Path, tiny_prior: Any) -> None:
+    train = find_scan_set(world / "train")
+    assert coin_in(None) is None
+    with pytest.raises(InputError, match="no such folder"):
+        coin_in(tmp_path / "nowhere")
+    assert coin_in(tmp_path) is None
+    assert by_coin(train, train, None) == (train, train)
+    coin = RunCoin(7, 0.4)
+    write_record(tmp_path, coin, [])
+    trained, held = by_coin(train, train, coin_in(tmp_path))
+    assert trained.patients | held.patients == train.patients
+    assert held.patients == {name for name in train.patients if coin.keeps_out(name)}
+    card = tiny_prior.card.training.model_copy(update={"commitment": commitment(trained.patients, site_key(tmp_path))})
+    prior = Prior(tiny_prior.card.model_copy(update={"training": card}), tiny_prior.weights)
+    assert check_list(tmp_path, prior, trained) == CHECKED
+    assert check_list(None, prior, trained) != CHECKED
+    with pytest.raises(InputError, match="not those that the prior tiny says"):
+        check_list(tmp_path, prior, train)
 
 
 def test_a_plan_tells_what_could_be_shown(run: Run) -> None:
