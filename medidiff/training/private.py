@@ -2,8 +2,8 @@
 
 A loop over patients: a patient's patches are one batch, and nothing computed from them meets another's. Opacus'
 `GradSampleModule` finds the same gradients patch by patch, not patient by patient, and is hardly faster: four patches
-of 32^3 took 1.08 s, the loop 1.33 s, all four as one batch 0.30 s (float32, one thread). What is slow is a batch of one:
-0.35 s, where a batch of two takes 0.16 s; hence two patches a patient. Opacus' are the noise and the accounting.
+of 32^3 took 1.08 s, the loop 1.33 s, all four as one batch 0.30 s (float32, one thread). What is slow is a batch of
+one: 0.35 s, where a batch of two takes 0.16 s; hence two patches a patient. Opacus' are the noise and the accounting.
 
 Sampling and noise follow from the run's secret key and the step, so that a resumed run takes the same steps and spends
 nothing twice.

@@ -11,13 +11,14 @@ import torch
 import yaml
 
 from medidiff.cohort.commitment import KEY_FILE
+from medidiff.cohort.run_holdout import RunCoin
 from medidiff.errors import ConfigError
 from medidiff.prior import Prior
 from medidiff.training import run
 from medidiff.training.private import MASK_MEAN, PrivateTraining, add_clipped, given_scale
 from medidiff.training.private_accounting import Ledger, epsilon_of, noise_multiplier
 from medidiff.training.private_config import PrivacyConfig
-from medidiff.training.private_patches import PoissonSteps
+from medidiff.training.private_patches import PoissonSteps, PrivateDataModule
 from medidiff.training.watch import PlainProgress
 
 pytestmark = [
@@ -247,6 +248,21 @@ def test_a_low_rank_change_can_be_private(tiny_config: Callable[..., Path], tmp_
     prior = Prior.load(run.run_training(config, []))
     assert prior.card.training.privacy is not None
     assert prior.card.sigma_data == tiny_prior.card.sigma_data
+
+
+def test_who_is_held_out_is_in_no_step(
+    tiny_config: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("medidiff.cohort.run_holdout.secrets.randbelow", lambda _: 1)
+    left = [name for name in "abcdef" if not RunCoin(1).keeps_out(name)]
+    assert 2 <= len(left) < 6
+    _, _, data, module = run._ready(private_config(tiny_config, tmp_path), ["holdout=coin"], None)
+    assert isinstance(module, PrivateTraining)
+    assert isinstance(data, PrivateDataModule)
+    assert data.patients == len(left)
+    assert module.ledger.rate == 2 / len(left)
+    dataset: Any = data.train_dataloader().dataset
+    assert {dataset.choose(number, np.random.default_rng(0)).patient for number in range(2 * 6)} == set(left)
 
 
 def test_masks_have_a_given_scale() -> None:
