@@ -25,7 +25,9 @@ PHANTOMS = 96
 LOOKED_AT = 10
 """Random samples, and worst samples, that a person shall look at."""
 Progress = Callable[[str, int, int], None]
-Embedding = Callable[[np.ndarray], np.ndarray]
+Embed = Callable[[np.ndarray], np.ndarray]
+Embedding = Callable[[np.ndarray], Embed]
+"""What to embed with, given the gallery: features may be standardised over it, whoever is train or holdout in it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +83,7 @@ def run_audit(
         holdout: Scans of people whom nothing of the prior has seen, assigned by chance.
         thresholds: Fixed beforehand.
         reference: Scans of neither, such as val, that the encoder learns from beside phantoms.
-        more_spaces: (name, images to unit features) of further embeddings.
+        more_spaces: (name, embedding) of further ones; features of unit norm.
         white_box: Findings on the prior itself, given who is compared.
         progress: Told (what, done, of).
 
@@ -91,9 +93,11 @@ def run_audit(
     subjects = gather(synthetic, train, holdout)
     encoder = _encoder(reference, train, holdout, synthetic.images.shape[1:], thresholds)
     main = measure(subjects, InvariantSimilarity().matrix, thresholds, progress=progress)
-    spaces = [("encoder", encoder.embed), *more_spaces]
-    others = [_in_embedding(subjects, embed, name, thresholds) for name, embed in spaces]
     features = (encoder.embed(subjects.synthetic), encoder.embed(subjects.real))
+    others = [_in_space(subjects, "encoder", *features)]
+    for name, embedding in more_spaces:
+        embed = embedding(subjects.real)
+        others.append(_in_space(subjects, name, embed(subjects.synthetic), embed(subjects.real)))
     train_rows = [subjects.real_attributes[i] for i in subjects.train_scans]
     evidence = Evidence(
         subjects,
@@ -134,14 +138,9 @@ def _check_apart(reference: ScanSet, train: ScanSet, holdout: ScanSet) -> None:
             )
 
 
-def _in_embedding(subjects: Subjects, embed: Embedding, name: str, thresholds: Thresholds) -> Material:
-    known = embed(subjects.real)
-
-    def similarity(queries: np.ndarray, gallery: np.ndarray, progress: object) -> np.ndarray:
-        made = known if queries is subjects.real else embed(queries)
-        return np.clip(made @ known.T, -1, 1)
-
-    return measure(subjects, similarity, thresholds, name)
+def _in_space(subjects: Subjects, name: str, made: np.ndarray, real: np.ndarray) -> Material:
+    """Similarities of unit features; copies are planted for the main similarity alone."""
+    return Material(name, np.clip(made @ real.T, -1, 1), np.clip(real @ real.T, -1, 1))
 
 
 def _to_look_at(main: Material, subjects: Subjects, thresholds: Thresholds) -> tuple[np.ndarray, np.ndarray]:

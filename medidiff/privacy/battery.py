@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -28,7 +28,7 @@ class Evidence:
     Attributes:
         subjects: Who is compared.
         main: Similarities by the pose-searched correlation, with planted copies.
-        others: The same in embeddings.
+        others: Similarities in embeddings.
         features: (n, d) of the synthetics and (g, d) of the gallery, of the encoder; None where there is none.
         strata: Rare conditions.
         white_box: Findings on the prior itself; empty where none is given.
@@ -101,12 +101,4 @@ def _described(evidence: Evidence, thresholds: Thresholds) -> list[Finding]:
     return found
 
 
-def recall_in(space: Material, subjects: Subjects, thresholds: Thresholds) -> Mapping[str, float]:
-    """Share of planted copies found in a space, by transform; {} where none were planted there."""
-    if not space.planted:
-        return {}
-    findings = control_findings(space.planted, space.sources, space.real, subjects.gallery, thresholds)
-    return {str(finding.figures["transform"]): float(finding.statistic or 0) for finding in findings}
-
-
-__all__ = ["Evidence", "recall_in", "run_battery"]
+__all__ = ["Evidence", "run_battery"]

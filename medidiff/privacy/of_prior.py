@@ -10,12 +10,13 @@ from medidiff.prior import Prior
 from medidiff.privacy.finding import Finding
 from medidiff.privacy.material import Subjects
 from medidiff.privacy.one_run import one_run_finding
-from medidiff.privacy.prior_features import prior_embedding
+from medidiff.privacy.prior_features import prior_features, whitened
 from medidiff.privacy.thresholds import Thresholds
 from medidiff.privacy.white_box import of_patients, white_box_findings, white_box_scores
 from medidiff.privacy.white_box_probe import Probe
 
 SPACE = "prior's features"
+Embed = Callable[[np.ndarray], np.ndarray]
 
 
 def asked_of_prior(
@@ -27,7 +28,7 @@ def asked_of_prior(
     device: str = "auto",
     precision: str = "auto",
     progress: Callable[[int, int], None] | None = None,
-) -> tuple[list[tuple[str, Callable[[np.ndarray], np.ndarray]]], Callable[[Subjects], Sequence[Finding]]]:
+) -> tuple[list[tuple[str, Callable[[np.ndarray], Embed]]], Callable[[Subjects], Sequence[Finding]]]:
     """Embeddings and white-box tests for `audit.run_audit`.
 
     Args:
@@ -45,8 +46,15 @@ def asked_of_prior(
     """
     probe = Probe(prior, spacing_mm, device=device, precision=precision)
 
-    def embed(images: np.ndarray) -> np.ndarray:
-        return prior_embedding(prior, images)
+    def embedding(gallery: np.ndarray) -> Embed:
+        known = prior_features(prior, gallery, spacing_mm=spacing_mm, device=device)
+
+        def embed(images: np.ndarray) -> np.ndarray:
+            same = images is gallery
+            found = known if same else prior_features(prior, images, spacing_mm=spacing_mm, device=device)
+            return whitened(found, known)
+
+        return embed
 
     def white_box(subjects: Subjects) -> list[Finding]:
         scores = white_box_scores(probe, _own_units(prior, subjects), thresholds.seed, progress)
@@ -56,7 +64,7 @@ def asked_of_prior(
         bound = one_run_finding(of_loss, inside, thresholds, fair_coin=canary is not None, space="loss")
         return [*white_box_findings(scores, gallery, thresholds), bound]
 
-    return [(SPACE, embed)], white_box
+    return [(SPACE, embedding)], white_box
 
 
 def _own_units(prior: Prior, subjects: Subjects) -> np.ndarray:
