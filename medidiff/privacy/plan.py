@@ -11,7 +11,7 @@ from medidiff.privacy.one_run import GUESSED, one_run_bound
 from medidiff.privacy.proportions import upper_bound
 from medidiff.privacy.thresholds import Thresholds
 
-NOISE_FACTOR = 0.1
+NOISE_FACTOR = 0.5
 """Part of the level that a reliable rate is planned for: chance singles out patients too, as often holdout ones."""
 _MOST = 100_000  # patients or synthetics that are searched for
 
