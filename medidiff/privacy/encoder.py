@@ -25,7 +25,12 @@ _TINY = 1e-6
 
 
 class _Network(nn.Module):
-    """Scan and its detail, three times halved; then the mean and maximum over all, and the mean of 2 x 2 x 2 blocks."""
+    """Scan and its detail, three times halved, kept apart in 2 x 2 x 2 blocks so that it is known what lies where.
+
+    Measured on hippocampus (30 copies each, 16 phantoms beside 9 scans): 0.60 of shifted and 0.83 of rotated copies
+    found again after 150 steps; with the mean and maximum over the whole scan beside the blocks 0.43 and 0.70 after
+    240; with 5 bent forms each of 3 scans in a step, so that all others are hard, 0.07 and 0.40.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,15 +38,14 @@ class _Network(nn.Module):
         self.layers = nn.Sequential(
             *_layer(2, a, 2), *_layer(a, b, 2), _Residual(b), *_layer(b, c, 2), _Residual(c), _Residual(c)
         )
-        self.head = nn.Sequential(nn.Linear(10 * c, 2 * FEATURES), nn.SiLU(), nn.Linear(2 * FEATURES, FEATURES))
+        self.head = nn.Sequential(nn.Linear(8 * c, 2 * FEATURES), nn.SiLU(), nn.Linear(2 * FEATURES, FEATURES))
 
     def forward(self, images: Tensor) -> Tensor:
         """(b, 1, x, y, z) to unit features (b, d)."""
         whole = _scaled(images - images.mean((2, 3, 4), keepdim=True))
         detail = _scaled(whole - smoothed(whole, _DETAIL_VOXELS))
         found = self.layers(torch.cat([whole, detail], dim=1))
-        pooled = [found.mean((2, 3, 4)), found.amax((2, 3, 4)), F.adaptive_avg_pool3d(found, 2).flatten(1)]
-        return F.normalize(self.head(torch.cat(pooled, dim=1)), dim=1)
+        return F.normalize(self.head(F.adaptive_avg_pool3d(found, 2).flatten(1)), dim=1)
 
 
 def _scaled(images: Tensor) -> Tensor:
@@ -89,7 +93,7 @@ class Encoder:
         return torch.cat(rows).numpy()
 
 
-def train_encoder(images: np.ndarray, patients: np.ndarray, *, seed: int, steps: int = 300) -> Encoder:
+def train_encoder(images: np.ndarray, patients: np.ndarray, *, seed: int, steps: int = 150) -> Encoder:
     """Train an encoder to know a scan again through the transforms of a copy, among others that resemble it.
 
     In each step 8 scans are bent into two anatomies each, and each anatomy is shown twice, moved, mirrored, brightened,
@@ -100,7 +104,7 @@ def train_encoder(images: np.ndarray, patients: np.ndarray, *, seed: int, steps:
         images: Scans (n, x, y, z) of nobody in train, holdout or the synthetic set: val scans, phantoms.
         patients: Whose each is, (n,).
         seed: Of weights, draws and views; the order of the scans does not matter.
-        steps: Steps of Adam; about 0.5 s each on a core at 32 x 48 x 40.
+        steps: Steps of Adam; about 0.7 s each on a core at 32 x 48 x 40.
 
     Raises:
         InputError: See `Encoder.embed`; or fewer than 2 patients.

@@ -85,7 +85,7 @@ def test_it_learns_to_know_a_copy_again(phantoms: np.ndarray, trained: Encoder) 
         sim = encoder.embed(copies.images) @ encoder.embed(people).T
         return float((sim[range(24), copies.sources] - sim.mean(axis=1)).mean())
 
-    assert margin(trained) > margin(train_encoder(phantoms, np.arange(10), seed=1, steps=0)) + 0.1
+    assert margin(trained) > 1.4 * margin(train_encoder(phantoms, np.arange(10), seed=1, steps=0))  # 1.8 measured
 
 
 def test_phantoms_are_normalised_and_seeded(phantoms: np.ndarray) -> None:
