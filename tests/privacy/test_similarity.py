@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from scipy import ndimage
 
 from medidiff.errors import InputError
@@ -73,6 +74,18 @@ def test_a_query_does_not_see_the_others(gallery: np.ndarray, similarity: Invari
     together = similarity.matrix(queries, gallery)
     alone = np.concatenate([similarity.matrix(query[None], gallery) for query in queries[::-1]])[::-1]
     np.testing.assert_array_equal(together, alone)
+
+
+def test_the_number_of_threads_does_not_matter(gallery: np.ndarray) -> None:
+    before, rows = torch.get_num_threads(), []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            rows.append(InvariantSimilarity().matrix(gallery[:4], gallery))
+            assert torch.get_num_threads() == threads, "it is put back"
+    finally:
+        torch.set_num_threads(before)
+    np.testing.assert_array_equal(*rows)
 
 
 def test_the_order_of_the_gallery_does_not_matter(gallery: np.ndarray) -> None:
