@@ -10,7 +10,10 @@ from medidiff.training.config import load_config
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
 
-@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda p: p.stem)
+RUNS = sorted(path for path in CONFIGS.glob("*.yaml") if path.stem != "audit")  # thresholds: tests/privacy
+
+
+@pytest.mark.parametrize("path", RUNS, ids=lambda p: p.stem)
 def test_shipped_configurations_are_valid(path: Path) -> None:
     assert load_config(path).name == path.stem
 
