@@ -10,7 +10,7 @@ import numpy as np
 
 from medidiff.errors import InputError
 from medidiff.evaluate.band import Band, real_band
-from medidiff.evaluate.features import standardised
+from medidiff.evaluate.features import balanced
 from medidiff.evaluate.mmd import Kernel, checked_features, median_bandwidth, mmd2
 from medidiff.evaluate.neighbours import NEIGHBOURS, Neighbourhood, neighbourhood
 
@@ -78,16 +78,16 @@ def compare_sets(
     draws: int = 1000,
     seed: int = 0,
 ) -> Comparison:
-    """Compare made scans with real ones, at equal sizes and in units that only real scans fix.
+    """Compare made scans with real ones, at equal sizes.
 
-    The made set is cut into as many parts of the real set's size as it holds; what is left over is not used. Every
-    feature is divided by its spread over all real scans. Bands come from halves of all real patients, so a value
+    The made set is cut into as many parts of the real set's size as it holds; what is left over is not used. The unit of
+    every feature is that of an equal mixture of made and real scans (`features.balanced` says why). Bands come from halves of all real patients, so a value
     outside is beyond what two groups of real patients differ by.
 
     Args:
         made: Features of made scans (m, d), m of at least n.
         real: Features of the real scans to compare with (n, d), best of patients that nobody trained on.
-        others: Features of other real scans (l, d), l of at least n: they fix the unit and widen the band's pool.
+        others: Features of other real scans (l, d), l of at least n: they widen the band's pool.
         real_patients: Whose each real scan is.
         other_patients: Whose each other scan is.
         k: Neighbours of precision, recall, density and coverage.
@@ -104,7 +104,8 @@ def compare_sets(
     if set(real_patients) & set(other_patients):
         raise InputError("a patient stands among the real and the other scans: split by patient.")
     pool, patients = np.concatenate([real, others]), [*real_patients, *other_patients]
-    made, real, others, pool = (standardised(features, pool) for features in (made, real, others, pool))
+    made, pool = balanced(made, pool)
+    real, others = pool[:n], pool[n:]
     groups = [made[i : i + n] for i in range(0, len(made) - n + 1, n)]
     found = {}
     for name, kernel in (("polynomial", Kernel()), ("rbf", Kernel("rbf", bandwidth=median_bandwidth(pool)))):

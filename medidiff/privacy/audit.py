@@ -20,8 +20,8 @@ from medidiff.privacy.similarity import InvariantSimilarity
 from medidiff.privacy.strata import strata_of
 from medidiff.privacy.thresholds import Thresholds
 
-PHANTOMS = 96
-"""Procedural volumes that the encoder learns from, beside the reference scans."""
+PHANTOMS = 16
+"""Procedural volumes that the encoder learns from, beside the reference scans: with more of them few scans are seen."""
 LOOKED_AT = 10
 """Random samples, and worst samples, that a person shall look at."""
 Progress = Callable[[str, int, int], None]

@@ -33,7 +33,7 @@ class Thresholds(BaseModel):
     """Share of real scans of strangers that a flag on a single sample may hit."""
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     """Of every interval and bound."""
-    encoder_steps: int = Field(default=300, ge=1)
+    encoder_steps: int = Field(default=150, ge=1)
     """Steps of the encoder that the audit trains."""
     seed: int = 20261122
     """Of permutations, planted copies and the encoder."""
