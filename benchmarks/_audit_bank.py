@@ -29,7 +29,7 @@ PROJECTED = 256
 SEARCH = PoseSearch(candidates=3, starts=1, steps=4)
 """The audit's own search, with fewer candidates: the bank is a day's work of it otherwise."""
 STRONG = "strong noise"
-"""Copies under noise three times as strong as the scan's detail: what this audit must say that it is blind to."""
+"""Copies under noise ten times as strong as the scan's detail: what this audit must say that it is blind to."""
 KINDS = (*TRANSFORMS, STRONG)
 _KEPT = 40  # rows between two writes
 
@@ -87,7 +87,7 @@ def scans() -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, np.ndarray]]:
         sets[name], sources[name] = _normalised(planted.images.astype(np.float64)), planted.sources
     exact, rng = sets["exact"].astype(np.float64), np.random.default_rng(4)
     detail = (exact - ndimage.gaussian_filter(exact, (0, 2, 2, 2))).std()
-    sets[STRONG], sources[STRONG] = _normalised(exact + 3 * detail * rng.normal(size=exact.shape)), sources["exact"]
+    sets[STRONG], sources[STRONG] = _normalised(exact + 10 * detail * rng.normal(size=exact.shape)), sources["exact"]
     return gallery, sets, sources
 
 

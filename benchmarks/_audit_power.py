@@ -37,7 +37,7 @@ def _cell_of(
 ) -> dict[str, Any]:
     """Shares of the verdicts. A FAIL is known from the tests alone; the first world is judged both ways."""
     planted = "exact" if kind == "none" else kind
-    thresholds, found, failed, needed, visible = limits(planted), Counter(), 0, {}, True
+    thresholds, found, failed, visible = limits(planted), Counter(), 0, True
     for i in range(worlds):
         world = draw(held, rng, size, "null", planted, rate)
         fails = judge(deciding(world, thresholds), thresholds).verdict == "FAIL"
@@ -48,11 +48,10 @@ def _cell_of(
         assert (whole.verdict == "FAIL") == fails
         if not fails:
             found[whole.verdict] += 1
-            needed = needed or whole.needed
         visible &= all(f.figures["visible"] for f in whole.findings if f.figures.get("transform") == kind)
     share, judged_whole = failed / worlds, max(1, sum(found.values()))
     quiet = {name: (1 - share) * found[name.upper()] / judged_whole for name in ("inconclusive", "pass")}
-    return {"fail": share, **quiet, "visible": visible, "worlds": worlds, "whole": dict(found), "needed": needed}
+    return {"fail": share, **quiet, "visible": visible, "worlds": worlds, "whole": dict(found)}
 
 
 def _holds(rows: list[dict[str, Any]]) -> bool:

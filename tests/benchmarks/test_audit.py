@@ -10,7 +10,7 @@ from benchmarks._audit_bank import COPIED, KINDS, PATIENTS, STRONG, Bank
 from benchmarks._audit_one_run import noise_of
 from benchmarks._audit_power import _cell_of, _holds
 from benchmarks._audit_worlds import MIXED, draw, judged, limits, verdict
-from benchmarks.audit_page import fill
+from benchmarks.audit_page import PAGE
 
 
 def unit(x: np.ndarray) -> np.ndarray:
@@ -80,7 +80,7 @@ def test_the_mechanism_has_the_epsilon_that_is_said(epsilon: float) -> None:
 
 def test_the_page_says_what_was_measured() -> None:
     page = "<!-- from results: power -->\nold\n<!-- end -->\n<!-- from results: speed -->\n<!-- end -->"
-    filled = fill(page, {"power": {"lines": ["| a |"], "date": "today", "cpu": "one"}})
+    filled = PAGE.fill(page, {"power": {"lines": ["| a |"], "date": "today", "cpu": "one"}})
     assert "| a |" in filled
     assert "old" not in filled
     assert "Not measured yet: `python -m benchmarks.audit speed`" in filled
