@@ -80,9 +80,9 @@ def compare_sets(
 ) -> Comparison:
     """Compare made scans with real ones, at equal sizes.
 
-    The made set is cut into as many parts of the real set's size as it holds; what is left over is not used. The unit of
-    every feature is that of an equal mixture of made and real scans (`features.balanced` says why). Bands come from halves of all real patients, so a value
-    outside is beyond what two groups of real patients differ by.
+    The made set is cut into as many parts of the real set's size as it holds; what is left over is not used. The unit
+    of every feature is that of an equal mixture of made and real scans (`features.balanced` says why). Bands come from
+    halves of all real patients, so a value outside is beyond what two groups of real patients differ by.
 
     Args:
         made: Features of made scans (m, d), m of at least n.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -83,7 +83,7 @@ def run_audit(
         holdout: Scans of people whom nothing of the prior has seen, assigned by chance.
         thresholds: Fixed beforehand.
         reference: Scans of neither, such as val, that the encoder learns from beside phantoms.
-        more_spaces: (name, embedding) of further ones; features of unit norm.
+        more_spaces: (name, embedding) of the prior's own; features of unit norm.
         white_box: Findings on the prior itself, given who is compared.
         progress: Told (what, done, of).
 
@@ -97,7 +97,8 @@ def run_audit(
     others = [_in_space(subjects, "encoder", *features)]
     for name, embedding in more_spaces:
         embed = embedding(subjects.real)
-        others.append(_in_space(subjects, name, embed(subjects.synthetic), embed(subjects.real)))
+        space = _in_space(subjects, name, embed(subjects.synthetic), embed(subjects.real))
+        others.append(replace(space, of_prior=True))
     train_rows = [subjects.real_attributes[i] for i in subjects.train_scans]
     evidence = Evidence(
         subjects,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from medidiff.privacy.copies import copy_rate, tail_count
 from medidiff.privacy.descriptive import authenticity, c_t, dcr_share
 from medidiff.privacy.finding import Finding
 from medidiff.privacy.fld import fld
+from medidiff.privacy.gallery import Gallery
 from medidiff.privacy.material import Material, Subjects
 from medidiff.privacy.membership import black_box_membership
 from medidiff.privacy.permutation import label_permutation
@@ -19,6 +20,12 @@ from medidiff.privacy.sensitivity import sensitivity
 from medidiff.privacy.split_gate import split_classifier, split_overlap
 from medidiff.privacy.strata import Stratum
 from medidiff.privacy.thresholds import Thresholds
+
+OF_PRIOR = "neither the synthetics nor the prior know which patients were train"
+CAVEAT = (
+    "These features were learned from the train patients: this speaks of the prior, whose weights tell, even where "
+    "no sample does."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +69,8 @@ def run_battery(evidence: Evidence, thresholds: Thresholds) -> list[Finding]:
     found.append(copy_rate(main.synthetic, main.real, gallery, thresholds, controls))
     found.append(black_box_membership(main.synthetic, gallery, thresholds))
     for other in evidence.others:
-        found += _in_space(other, evidence.subjects, thresholds)
+        found.append(_in_space(other, label_permutation, gallery, thresholds))
+        found.append(_in_space(other, black_box_membership, gallery, thresholds))
     found += list(evidence.white_box)
     found += _described(evidence, thresholds)
     for stratum in evidence.strata:
@@ -71,21 +79,25 @@ def run_battery(evidence: Evidence, thresholds: Thresholds) -> list[Finding]:
         found.append(label_permutation(rows, gallery, thresholds, stratum.name))
         found.append(copy_rate(rows, main.real, gallery, thresholds, controls, stratum.name))
         found.append(black_box_membership(rows, gallery, thresholds, stratum.name))
-        found += [
-            label_permutation(
-                other.synthetic[stratum.members], gallery, thresholds, stratum.name, role="secondary", space=other.space
-            )
-            for other in evidence.others
-        ]
+        for other in evidence.others:
+            found.append(_in_space(other, label_permutation, gallery, thresholds, stratum))
     return found
 
 
-def _in_space(other: Material, subjects: Subjects, thresholds: Thresholds) -> list[Finding]:
-    gallery = subjects.gallery
-    return [
-        label_permutation(other.synthetic, gallery, thresholds, role="secondary", space=other.space),
-        black_box_membership(other.synthetic, gallery, thresholds, space=other.space),
-    ]
+def _in_space(
+    other: Material,
+    test: Callable[..., Finding],
+    gallery: Gallery,
+    thresholds: Thresholds,
+    stratum: Stratum | None = None,
+) -> Finding:
+    """A test in an embedding; one of the prior's own is said to speak of the prior too."""
+    sim = other.synthetic if stratum is None else other.synthetic[stratum.members]
+    name = "" if stratum is None else stratum.name
+    found = test(sim, gallery, thresholds, name, role="secondary", space=other.space)
+    if not other.of_prior:
+        return replace(found, words=f"By the {other.space}: {found.words}")
+    return replace(found, null=OF_PRIOR, words=f"In the prior's own features: {found.words} {CAVEAT}")
 
 
 def _described(evidence: Evidence, thresholds: Thresholds) -> list[Finding]:

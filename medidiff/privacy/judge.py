@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from medidiff.privacy.finding import Finding, Verdict
 from medidiff.privacy.multiple import holm
@@ -36,9 +37,9 @@ def judge(findings: Sequence[Finding], thresholds: Thresholds) -> Judgement:
 
     A primary test rejects by Holm over the primary tests (one a stratum) at `alpha_primary`, a secondary one by Holm
     over all secondary tests at `alpha_secondary`. Either makes the audit FAIL, and no gate or control takes that back.
-    A PASS needs, besides, that every gate and every control of the whole set holds (`figures["holds"]`): each transform
-    of `must_see` visible, sensitivity and bound within `copy_rate`. A finding that was not made holds nothing. A
-    stratum is too small for such a claim: its bounds are stated.
+    A PASS needs, besides, that every gate and every control holds (`figures["holds"]`), of the whole set and of every
+    stratum, since the worst governs: each transform of `must_see` visible, sensitivity and bound within `copy_rate`. A
+    finding that was not made holds nothing.
 
     Args:
         findings: Of all tests; the primary's figures name the numbers of patients and synthetics.
@@ -96,10 +97,11 @@ def _doubts(judged: Sequence[Finding], thresholds: Thresholds) -> list[str]:
         ("sensitivity", f"Copies must be found at {limit} with a probability of {thresholds.power:.0%}"),
         ("copy rate", f"The share of copies must be bounded at {limit}"),
     ):
-        made = [f for f in judged if f.test == test and f.role == "control" and not f.stratum]
-        if not made:
+        made = [f for f in judged if f.test == test and f.role == "control"]
+        if not any(not f.stratum for f in made):
             doubts.append(f"The {test} was not measured.")
-        doubts += [f"{asked}: {_named(f)}" for f in made if f.verdict == "INCONCLUSIVE"]
+        short = [f for f in made if f.verdict == "INCONCLUSIVE"]
+        doubts += [f"{asked}: {' '.join(_named(f) for f in short)}"] if short else []
     if not any(f.role == "primary" and f.p_value is not None for f in judged):
         doubts.append("The primary test, label permutation, was not made.")
     return doubts
@@ -114,22 +116,35 @@ def _named(finding: Finding) -> str:
 
 
 def _needed(judged: Sequence[Finding], thresholds: Thresholds) -> dict[str, int | None]:
-    """Sizes that would decide, where sizes are what is missing: not for a blind transform."""
-    sizes = next((f.figures for f in judged if f.role == "primary" and not f.stratum), None)
+    """Sizes that would decide, the largest of all strata, where sizes are what lacks: not for a blind transform."""
+    sizes = {f.stratum: f.figures for f in judged if f.role == "primary"}
+    every = [_needed_in(stratum, judged, sizes, thresholds) for stratum in sizes if "" in sizes]
+    names = [name for name in ("holdout_patients", "synthetics") if any(name in one for one in every)]
+    asked = {name: [one[name] for one in every if name in one] for name in names}
+    return {name: None if None in values else max(v for v in values if v is not None) for name, values in asked.items()}
+
+
+def _needed_in(
+    stratum: str, judged: Sequence[Finding], sizes: Mapping[str, Mapping[str, Any]], thresholds: Thresholds
+) -> dict[str, int | None]:
+    """Of one stratum; its synthetics are told as those of a whole set with the same share of it."""
     blind = {f.figures["transform"] for f in _blind(judged)}
-    if sizes is None:
-        return {}
-    m, h, n = (int(sizes[key]) for key in ("train_patients", "holdout_patients", "synthetics"))
+    m, h, n = (int(sizes[stratum][key]) for key in ("train_patients", "holdout_patients", "synthetics"))
+    whole = int(sizes[""]["synthetics"])
     needed: dict[str, int | None] = {}
     for f in judged:
-        if f.stratum or f.role != "control" or f.verdict != "INCONCLUSIVE":
+        if f.stratum != stratum or f.role != "control" or f.verdict != "INCONCLUSIVE":
             continue
         if f.test == "sensitivity" and _short(f.figures["smallest_rate"], blind, thresholds):
             needed["holdout_patients"] = _more(needed_holdout(m, n, thresholds), h)
-            needed["synthetics"] = _more(needed_synthetics(m, h, thresholds), n)
+            needed["synthetics"] = _scaled(_more(needed_synthetics(m, h, thresholds), n), whole, n)
         elif f.test == "copy rate" and _short(f.figures["bound_by_transform"], blind, thresholds):
-            needed.setdefault("synthetics", _more(needed_synthetics(m, h, thresholds), n))
+            needed.setdefault("synthetics", _scaled(_more(needed_synthetics(m, h, thresholds), n), whole, n))
     return needed
+
+
+def _scaled(value: int | None, whole: int, part: int) -> int | None:
+    return None if value is None else -(-value * whole // part)
 
 
 def _short(rates: Mapping[str, float | None], blind: set[str], thresholds: Thresholds) -> bool:

@@ -61,6 +61,8 @@ class Material:
         real: (g, g) the gallery to itself.
         planted: Transform -> (k, g) planted copies to the gallery.
         sources: Transform -> (k,) patient number that each copy was made from.
+        of_prior: Whether the audited prior itself makes the features: then they may know the train patients even where
+            no sample does.
     """
 
     space: str
@@ -68,6 +70,7 @@ class Material:
     real: np.ndarray
     planted: Mapping[str, np.ndarray] = field(default_factory=dict)
     sources: Mapping[str, np.ndarray] = field(default_factory=dict)
+    of_prior: bool = False
 
 
 def gather(synthetic: ScanSet, train: ScanSet, holdout: ScanSet) -> Subjects:

@@ -29,7 +29,7 @@ class Plan:
         found_copy_rate: Smallest share found with `power`, where `visible_recall` of the copies are seen; None as
         above. smallest_bound: Bound on the copy rate when nothing is flagged.
         false_flag_bound: Bound on the false-positive rate when no holdout patient is flagged.
-        largest_epsilon: Largest one-run bound on epsilon: a fair coin each, a fifth of the patients guessed, all right.
+        largest_epsilon: Largest one-run bound on epsilon: as many train as holdout patients, a fifth of them guessed, all right.
     """
 
     n_train: int
@@ -106,7 +106,8 @@ def plan(n_train: int, n_holdout: int, n_synthetic: int, thresholds: Thresholds 
         raise UsageError(
             f"plan for {n_train} train, {n_holdout} holdout patients, {n_synthetic} synthetics: at least 2, 2 and 1."
         )
-    made = max(1, round(GUESSED * (n_train + n_holdout) / 2)) * 2
+    # canaries are those for whom the coin was fair: the holdout, and as many of train (`Coin.is_canary`)
+    made = max(1, round(GUESSED * min(n_train, n_holdout))) * 2
     return Plan(
         n_train=n_train,
         n_holdout=n_holdout,

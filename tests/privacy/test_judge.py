@@ -97,15 +97,22 @@ def test_holm_over_strata_and_over_secondary_tests() -> None:
     assert judge([*findings, replace(second, p_value=0.004)], LIMITS).verdict == "FAIL"
 
 
-def test_a_stratum_is_too_small_for_a_claim_and_its_bound_is_stated() -> None:
+def test_the_worst_stratum_governs_and_says_how_many_samples_it_needs() -> None:
     w = good()
     findings = audit(w)
     controls = [f for f in findings if f.figures.get("transform")]
-    small = copy_rate(w.sim[:30], w.real, w.gallery, LIMITS, controls, "sex F")
-    found = judge([*findings, small], LIMITS)
-    assert found.verdict == "PASS"
-    assert "sex F 1" in found.words  # 9.5% over the recall's limit
+    large = copy_rate(w.sim, w.real, w.gallery, LIMITS, controls, "sex M")
+    assert judge([*findings, large], LIMITS).verdict == "PASS"
+    small = copy_rate(w.sim[:30], w.real, w.gallery, LIMITS, controls, "sex F")  # 9.5% over the recall's limit
+    tested = label_permutation(w.sim[:30], w.gallery, LIMITS, "sex F")
+    found = judge([*findings, tested, small], LIMITS)
+    assert found.verdict == "INCONCLUSIVE"
+    assert "[sex F]" in found.words
     assert found.findings[-1].verdict == "INCONCLUSIVE"
+    whole, in_stratum = found.needed["synthetics"], judge([tested, small], LIMITS).needed
+    assert in_stratum == {}  # without the whole set nothing is told
+    assert whole is not None
+    assert whole >= len(w.sim)
 
 
 def test_an_unfair_split_is_inconclusive() -> None:
