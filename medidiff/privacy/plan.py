@@ -26,10 +26,10 @@ class Plan:
         n_synthetic: Synthetics.
         smallest_copy_rate: Smallest share of copies that the label permutation can reject, each of another patient and
             all of them seen; None where no share is enough.
-        found_copy_rate: Smallest share found with `power`, where `visible_recall` of the copies are seen; None as above.
+        found_copy_rate: Smallest share found with `power`, where `visible_recall` of the copies are seen, or None.
         smallest_bound: Bound on the copy rate when nothing is flagged.
         false_flag_bound: Bound on the false-positive rate when no holdout patient is flagged.
-        largest_epsilon: Largest one-run bound on epsilon: as many train as holdout patients, a fifth guessed, all right.
+        largest_epsilon: Largest one-run bound on epsilon: a fifth of as many train as holdout patients guessed, all right.
     """
 
     n_train: int
