@@ -28,10 +28,10 @@ def report_of_prior(wanted: Wanted, prior: Prior, thresholds: Thresholds) -> Aud
     found = real_sets(wanted)
     listed = check_list(wanted.run, prior, found[0])
     say(f"reading {sum(map(len, found))} scans")
-    train, holdout = read_scan_sets(found, recipe=prior.card.normalisation.fit)
+    train, holdout = read_scan_sets(found)
     for text in dict.fromkeys((*train.warnings, *holdout.warnings)):
         warn(text)
-    _, white_box = asked(wanted, prior, train.spacing_mm, thresholds)
+    _, white_box = asked(wanted, prior, found, train.spacing_mm, thresholds)
     judgement, _ = audit_prior(train, holdout, thresholds, white_box)
     return AuditReport(
         verdict=judgement.verdict,

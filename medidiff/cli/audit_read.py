@@ -74,13 +74,12 @@ def check_prior(folder: Path, prior: Prior | None) -> None:
         )
 
 
-def read_sets(sets: list[FoundSet], prior: Prior | None) -> tuple[ScanSet, ScanSet, ScanSet, ScanSet | None]:
-    """Synthetic, train, holdout and reference on one window; in the prior's units too where there is one."""
+def read_sets(sets: list[FoundSet]) -> tuple[ScanSet, ScanSet, ScanSet, ScanSet | None]:
+    """Synthetic, train, holdout and reference on one window."""
     from medidiff.cohort.scan_set import read_scan_sets
 
     say(f"reading {sum(map(len, sets))} scans")
-    recipe = None if prior is None else prior.card.normalisation.fit
-    read = read_scan_sets(sets, recipe=recipe)
+    read = read_scan_sets(sets)
     return read[0], read[1], read[2], read[3] if len(read) > 3 else None
 
 

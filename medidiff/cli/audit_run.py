@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -17,7 +17,7 @@ from medidiff.cli.outcome import Failure, emit_json, say, stop, warn
 from medidiff.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
-    from medidiff.cohort.scan_set import ScanSet
+    from medidiff.cohort.scan_set import FoundSet, ScanSet
     from medidiff.prior import Prior
     from medidiff.privacy.audit import Audit
     from medidiff.privacy.report_record import AuditReport
@@ -102,10 +102,10 @@ def run(wanted: Wanted, *, overwrite: bool, as_json: bool) -> None:
     sets = found_sets(wanted, wanted.folder)
     check_prior(wanted.folder, prior)
     listed = check_list(wanted.run, prior, sets[1])
-    synthetic, train, holdout, reference = read_sets(sets, prior)
+    synthetic, train, holdout, reference = read_sets(sets)
     for text in dict.fromkeys((*train.warnings, *holdout.warnings, *(reference.warnings if reference else ()))):
         warn(text)
-    audit, subgroups = _audit(wanted, thresholds, prior, (synthetic, train, holdout, reference))
+    audit, subgroups = _audit(wanted, thresholds, prior, sets[1:3], (synthetic, train, holdout, reference))
     report = _report(wanted, thresholds, prior, audit, (train, holdout, reference), subgroups, listed)
     _write(wanted, report, audit, synthetic.spacing_mm)
     return _tell(wanted, report, as_json)
@@ -131,6 +131,7 @@ def _audit(
     wanted: Wanted,
     thresholds: Thresholds,
     prior: Prior | None,
+    found: Sequence[FoundSet],
     sets: tuple[ScanSet, ScanSet, ScanSet, ScanSet | None],
 ) -> tuple[Audit, dict[str, Any]]:
     import torch
@@ -141,7 +142,7 @@ def _audit(
     if wanted.machine["threads"] is not None:
         torch.set_num_threads(wanted.machine["threads"])
     synthetic, train, holdout, reference = sets
-    spaces, white_box = ([], None) if prior is None else asked(wanted, prior, train.spacing_mm, thresholds)
+    spaces, white_box = ([], None) if prior is None else asked(wanted, prior, found, train.spacing_mm, thresholds)
     audit = run_audit(
         synthetic,
         train,
@@ -156,14 +157,19 @@ def _audit(
 
 
 def asked(
-    wanted: Wanted, prior: Prior, spacing_mm: tuple[float, float, float], thresholds: Thresholds
+    wanted: Wanted,
+    prior: Prior,
+    found: Sequence[FoundSet],
+    spacing_mm: tuple[float, float, float],
+    thresholds: Thresholds,
 ) -> tuple[list[tuple[str, Any]], Callable[[Any], Any]]:
-    """What the prior itself adds, see `privacy.of_prior`."""
+    """What the prior itself adds, asked about the scans of train and holdout; see `privacy.of_prior`."""
     from medidiff.privacy.of_prior import asked_of_prior
 
     told = _Told()
     return asked_of_prior(
         prior,
+        found,
         spacing_mm,
         thresholds,
         canary=canary_of(wanted),

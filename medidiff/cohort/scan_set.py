@@ -11,7 +11,6 @@ import numpy as np
 
 from medidiff.cohort.scan_set_find import FoundScan, FoundSet, find_scan_set
 from medidiff.errors import GeometryError, InputError
-from medidiff.intensity import Normalisation
 
 SAME_SPACING = 0.02
 """Spacings that differ by this share are the same: a header's rounding."""
@@ -36,8 +35,6 @@ class ScanSet:
         names: What messages and reports call each.
         spacing_mm: Voxel spacing of all.
         attributes: What is known of each, None where missing.
-        units: (n, 2) offset and scale: a scan in a prior's units is offset + scale * image; None where no recipe was
-            given.
         warnings: What is not as sure as it should be.
     """
 
@@ -48,7 +45,6 @@ class ScanSet:
     names: tuple[str, ...]
     spacing_mm: Spacing
     attributes: tuple[Mapping[str, float | str | None], ...]
-    units: np.ndarray | None = None
     warnings: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -65,20 +61,8 @@ class ScanSet:
             tuple(self.names[i] for i in chosen),
             self.spacing_mm,
             tuple(self.attributes[i] for i in chosen),
-            None if self.units is None else self.units[chosen],
             self.warnings,
         )
-
-    def in_units(self) -> np.ndarray:
-        """The scans in a prior's units, (n, x, y, z) float32.
-
-        Raises:
-            InputError: The set was read without a prior's recipe.
-        """
-        if self.units is None:
-            raise InputError(f"{self.where}: was read without the normalisation of a prior.")
-        offset, scale = (self.units[:, i, None, None, None] for i in (0, 1))
-        return (offset + scale * self.images).astype(np.float32)
 
 
 def read_scan_set(
@@ -97,7 +81,6 @@ def read_scan_sets(
     shape: Triple | None = None,
     spacing_mm: Spacing | None = None,
     progress: Callable[[int, int], None] | None = None,
-    recipe: Callable[[np.ndarray], Normalisation] | None = None,
 ) -> list[ScanSet]:
     """Read several sets on one window round the middle of every scan.
 
@@ -107,7 +90,6 @@ def read_scan_sets(
             little of it is made up by mirroring.
         spacing_mm: What all must have, along R, A, S; None: that of the first scan.
         progress: Told how many scans are read, of how many.
-        recipe: Normalisation of a whole scan, for `ScanSet.units`; a store's scans are normalised already.
 
     Returns:
         The sets, in the order given.
@@ -123,19 +105,17 @@ def read_scan_sets(
     window = shape or _window_of(grids)
     total, done, read = sum(map(len, sets)), 0, []
     for found in sets:
-        images, masks, units = [], [], []
+        images, masks = [], []
         for scan in found.scans:
             image, mask = scan.read()
             cut = to_window(scan.name, image, window)
             mean, std = _moments(scan, found, cut)
             images.append(((cut - mean) / std).astype(np.float32))
             masks.append(None if mask is None else to_window(scan.name, mask, window, mirrored=False))
-            known = Normalisation(0.0, 1.0) if recipe is None or found.kind == "store" else recipe(image)
-            units.append((float(known.forward(mean)), std / known.scale))
             done += 1
             if progress is not None:
                 progress(done, total)
-        read.append(_as_set(found, images, masks, spacing, None if recipe is None else np.array(units)))
+        read.append(_as_set(found, images, masks, spacing))
     return read
 
 
@@ -202,7 +182,6 @@ def _as_set(
     images: Sequence[np.ndarray],
     masks: Sequence[np.ndarray | None],
     spacing_mm: Spacing,
-    units: np.ndarray | None,
 ) -> ScanSet:
     none = np.zeros(images[0].shape, np.uint8)
     known = any(mask is not None for mask in masks)
@@ -214,7 +193,6 @@ def _as_set(
         tuple(scan.name for scan in found.scans),
         cast(Spacing, tuple(map(float, spacing_mm))),
         tuple(scan.attributes for scan in found.scans),
-        units,
         found.warnings,
     )
 

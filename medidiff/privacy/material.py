@@ -33,7 +33,7 @@ class Subjects:
         names: What each synthetic is called.
         attributes: What was asked for or measured of each.
         people: Identifier of each patient, by number; it is written nowhere.
-        units: (g, 2) of the gallery's scans, see `ScanSet.units`; None where no prior is asked.
+        order: (g,) place of each of the gallery's scans in train followed by holdout, as they were given.
     """
 
     gallery: Gallery
@@ -43,7 +43,7 @@ class Subjects:
     names: tuple[str, ...]
     attributes: tuple[Attributes, ...]
     people: tuple[str, ...] = ()
-    units: np.ndarray | None = None
+    order: np.ndarray | None = None
 
     @property
     def train_scans(self) -> np.ndarray:
@@ -116,7 +116,7 @@ def gather(synthetic: ScanSet, train: ScanSet, holdout: ScanSet) -> Subjects:
         tuple(synthetic.names[i] for i in mine),
         tuple(synthetic.attributes[i] for i in mine),
         tuple(name for _, name in number),
-        None if train.units is None or holdout.units is None else np.concatenate([train.units, holdout.units])[order],
+        np.array(order),
     )
 
 

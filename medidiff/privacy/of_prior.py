@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from medidiff.cohort.scan_set import FoundSet
 from medidiff.prior import Prior
 from medidiff.privacy.finding import Finding
 from medidiff.privacy.material import Subjects
@@ -21,6 +22,7 @@ Embed = Callable[[np.ndarray], np.ndarray]
 
 def asked_of_prior(
     prior: Prior,
+    sets: Sequence[FoundSet],
     spacing_mm: tuple[float, float, float],
     thresholds: Thresholds,
     *,
@@ -33,6 +35,7 @@ def asked_of_prior(
 
     Args:
         prior: The prior that was trained on the train patients.
+        sets: Train and holdout, in this order: attacks on the prior see whole scans, not the window of a comparison.
         spacing_mm: Of the scans.
         thresholds: Of the audit.
         canary: Whether a fair coin put this patient into train or holdout; None: no coin is recorded, and no epsilon
@@ -57,7 +60,7 @@ def asked_of_prior(
         return embed
 
     def white_box(subjects: Subjects) -> list[Finding]:
-        scores = white_box_scores(probe, _own_units(prior, subjects), thresholds.seed, progress)
+        scores = white_box_scores(probe, _whole(prior, sets, subjects), thresholds.seed, progress)
         gallery = subjects.gallery
         fair = np.array([canary is None or canary(name) for name in subjects.people], dtype=bool)
         of_loss, inside = of_patients(scores["loss"], gallery)[fair], gallery.is_train[fair]
@@ -67,13 +70,18 @@ def asked_of_prior(
     return [(SPACE, embedding)], white_box
 
 
-def _own_units(prior: Prior, subjects: Subjects) -> np.ndarray:
-    """Scans in the unit that the prior's normalisation expects: any for percentiles, the scan's own for a window."""
-    recipe = prior.card.normalisation
-    if recipe.name == "percentile" or subjects.units is None:
-        return subjects.real
-    offset, scale = (subjects.units[:, i, None, None, None] for i in (0, 1))
-    return recipe.fit(subjects.real[0]).inverse(offset + scale * subjects.real)
+def _whole(prior: Prior, sets: Sequence[FoundSet], subjects: Subjects) -> list[np.ndarray]:
+    """The gallery's scans as a whole, in the unit that the prior's normalisation expects of a scan.
+
+    A store holds them normalised: for percentiles any unit will do, for a window it is gone back to the scan's own.
+    """
+    scans = [(scan, found.kind == "store") for found in sets for scan in found.scans]
+    recipe, whole = prior.card.normalisation, []
+    for place in np.arange(len(scans)) if subjects.order is None else subjects.order:
+        scan, stored = scans[place]
+        image = scan.read()[0]
+        whole.append(recipe.fit(image).inverse(image) if stored and recipe.name == "window" else image)
+    return whole
 
 
 __all__ = ["SPACE", "asked_of_prior"]

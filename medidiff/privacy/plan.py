@@ -29,7 +29,7 @@ class Plan:
         found_copy_rate: Smallest share found with `power`, where `visible_recall` of the copies are seen, or None.
         smallest_bound: Bound on the copy rate when nothing is flagged.
         false_flag_bound: Bound on the false-positive rate when no holdout patient is flagged.
-        largest_epsilon: Largest one-run bound on epsilon: a fifth of as many train as holdout patients guessed, all right.
+        largest_epsilon: Largest one-run bound on epsilon: a fifth of the fair canaries guessed, all right.
     """
 
     n_train: int

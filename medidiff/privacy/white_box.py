@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -43,7 +43,10 @@ _TINY = 1e-12
 
 
 def white_box_scores(
-    probe: Probe, images: np.ndarray, seed: int, progress: Callable[[int, int], None] | None = None
+    probe: Probe,
+    images: Sequence[np.ndarray] | np.ndarray,
+    seed: int,
+    progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, np.ndarray]:
     """Every attack's score of every scan.
 
@@ -51,7 +54,7 @@ def white_box_scores(
 
     Args:
         probe: The prior at work.
-        images: (n, x, y, z), see `Probe.normalised`.
+        images: Each (x, y, z), see `Probe.normalised`.
         seed: Of the noise.
         progress: Called with the number of scans done and their total.
 

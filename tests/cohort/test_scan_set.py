@@ -10,8 +10,7 @@ import pytest
 
 from medidiff.cohort.scan_set import find_scan_set, read_scan_set, read_scan_sets, to_window
 from medidiff.errors import GeometryError, InputError, UsageError
-from medidiff.io import read_nifti, write_nifti
-from medidiff.prior.card import NormalisationRecipe
+from medidiff.io import write_nifti
 from medidiff.volume import Volume
 
 RNG = np.random.default_rng(3)
@@ -113,17 +112,6 @@ def test_a_split_of_real_scans_is_what_the_table_says(real_data: Callable[[str],
     found = find_scan_set(root / "images", "val", root / "participants.tsv")
     assert len(found) == 9
     assert len(found.patients) == 6
-
-
-def test_units_of_a_prior_are_those_of_the_whole_scan(tmp_path: Path) -> None:
-    root = folder(tmp_path, 2, (12, 12, 12))
-    recipe = NormalisationRecipe().fit
-    found = read_scan_sets([find_scan_set(root)], (8, 8, 8), recipe=recipe)[0]
-    whole = read_nifti(root / "scan0.nii.gz").data
-    expected = recipe(whole).forward(whole)[2:10, 2:10, 2:10]
-    np.testing.assert_allclose(found.in_units()[0], expected, atol=1e-5)
-    with pytest.raises(InputError, match="without the normalisation"):
-        read_scan_set(root).in_units()
 
 
 def test_some_of_a_set_by_numbers_by_a_mask_or_none(tmp_path: Path) -> None:
