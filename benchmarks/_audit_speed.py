@@ -75,6 +75,27 @@ def speed(queries: int = SCANS, threads: int = 2) -> dict[str, Any]:
     return {"scans": SCANS, "shape": SHAPE, "threads": threads, **found, "within_limits": fine}
 
 
+def run(quick: bool = False) -> dict[str, Any]:
+    """Both parts as a part of `benchmarks.audit`."""
+    found = speed(10 if quick else SCANS)
+    pose, index = found["pose_search"], found["index_search"]
+    size = "x".join(map(str, SHAPE))
+    lines = [
+        "| | seconds, 2 threads | CPU seconds | peak memory |",
+        "|---|---|---|---|",
+        *(
+            f"| {name} | {row['seconds']:.1f} | {row['cpu_seconds']:.0f} | {row['peak_gib']:.2f} GiB |"
+            for name, row in (
+                (f"{SCANS} x {SCANS} volumes of {size}, pose search", pose),
+                (f"{EMBEDDINGS} x {EMBEDDINGS} embeddings of {FEATURES} numbers, exact index", index),
+            )
+        ),
+        "",
+        f"At most {LIMIT_SECONDS:.0f} s and {LIMIT_GIB:.0f} GiB.",
+    ]
+    return {**found, "holds": found["within_limits"], "lines": lines}
+
+
 def _timed(work: Callable[[], object]) -> dict[str, float]:
     wall, cpu = time.perf_counter(), time.process_time()
     work()
