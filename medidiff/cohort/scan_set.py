@@ -119,7 +119,9 @@ def read_scan_sets(
     return read
 
 
-def to_window(name: str, data: np.ndarray, shape: Triple, mirrored: bool = True) -> np.ndarray:
+def to_window(
+    name: str, data: np.ndarray, shape: Triple, mirrored: bool = True, most_missing: float = MOST_MISSING
+) -> np.ndarray:
     """The middle of a scan; what is missing is its mirror image, or 0.
 
     Args:
@@ -127,14 +129,15 @@ def to_window(name: str, data: np.ndarray, shape: Triple, mirrored: bool = True)
         data: (x, y, z).
         shape: Voxels of the window.
         mirrored: Else 0.
+        most_missing: Share of the window along an axis that may be made up.
 
     Raises:
-        GeometryError: More than a quarter of the window would be made up along an axis.
+        GeometryError: More would be.
     """
     pads, cuts = [], []
     for have, want in zip(data.shape, shape, strict=True):
         missing = max(0, want - have)
-        if missing > MOST_MISSING * want:
+        if missing > most_missing * want:
             raise GeometryError(
                 f"{name}: {_times(data.shape)} voxels, the window of the comparison has {_times(shape)}. Leave it "
                 "out, or prepare all sets on one grid with `medidiff prepare`."

@@ -50,7 +50,7 @@ def judge(findings: Sequence[Finding], thresholds: Thresholds) -> Judgement:
     doubts = _doubts(judged, thresholds)
     if failed:
         gates = [f for f in judged if f.role == "gate" and f.verdict == "INCONCLUSIVE"]
-        words = "Copying or membership shows: " + " ".join(_named(f) for f in failed)
+        words = "Copying or membership shows. " + " ".join(f"({f.test}) {_named(f)}" for f in failed)
         words += "".join(f" But mind: {f.words}" for f in gates)
         return Judgement("FAIL", judged, words, {})
     if doubts:
