@@ -74,8 +74,8 @@ def _whole(prior: Prior, sets: Sequence[FoundSet], subjects: Subjects) -> list[n
     """The gallery's scans as the prior was shown them, in the unit that its normalisation expects of a scan.
 
     Those of a prior that samples are cut to its own window: one that has learned scans by heart knows them there, voxel
-    for voxel, and elsewhere less well (an AUC of 0.6 in place of 1 for eight scans learned by heart). A store holds them
-    normalised: for percentiles any unit will do, for a window it is gone back to the scan's own.
+    for voxel, and elsewhere less well (an AUC of 0.6 in place of 1 for eight scans learned by heart). A store holds
+    them normalised: for percentiles any unit will do, for a window it is gone back to the scan's own.
     """
     scans = [(scan, found.kind == "store") for found in sets for scan in found.scans]
     recipe, window, whole = prior.card.normalisation, prior.card.shape, []
