@@ -84,9 +84,11 @@ def medidiff(*arguments: str, accepted: tuple[int, ...] = (0, 4)) -> None:
 def row(name: str, report: AuditReport) -> str:
     """A line of the table."""
     told = summary(report)
-    shown = [name, report.samples, f"{told['train_patients']} / {told['holdout_patients']}"]
-    shown += [told[key] if told[key] is not None else "" for key in ("main_p", "copies_at_most", "white_box_auc")]
-    return "| " + " | ".join(f"{x:.3g}" if isinstance(x, float) else str(x) for x in [*shown, report.verdict]) + " |"
+    shown = [name, str(report.samples), f"{told['train_patients']} / {told['holdout_patients']}"]
+    shown += ["" if told["main_p"] is None else f"{told['main_p']:.4f}"]
+    shown += ["" if told["copies_at_most"] is None else f"{told['copies_at_most']:.1%}"]
+    shown += ["" if told["white_box_auc"] is None else f"{told['white_box_auc']:.2f} (p {told['white_box_p']:.4f})"]
+    return f"| {' | '.join([*shown, report.verdict])} |"
 
 
 def summary(report: AuditReport) -> dict[str, Any]:
