@@ -73,7 +73,8 @@ def test_copies_fail_with_a_page_that_shows_no_patient(run: Run, world: Path, tm
         assert f"t{i}.nii" not in text + page
         assert f"h{i}.nii" not in text + page
     assert "INTERNAL" not in page
-    assert page.count("<img") == len({*report.worst_samples, *report.random_samples})
+    notes = (*report.worst_samples, *report.random_samples)
+    assert page.count("<img") == len(notes)
     assert "cannot see" in page
     again, _, err = audit(run, world, "copies", "-o", str(tmp_path / "out"))
     assert again == 2
