@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 def report_of_prior(wanted: Wanted, prior: Prior, thresholds: Thresholds) -> AuditReport:
     """Read train and holdout, ask the prior, put the report together."""
     from medidiff.cli.audit_read import real_sets
-    from medidiff.cli.audit_run import asked, real_counts
-    from medidiff.cli.audit_run_folder import check_list
+    from medidiff.cli.audit_run import asked, real_counts, usual_words
+    from medidiff.cli.audit_run_folder import CHECKED, check_list
     from medidiff.cohort.scan_set import read_scan_sets
     from medidiff.privacy.audit_prior import audit_prior
     from medidiff.privacy.limits import limits_of
@@ -35,7 +35,7 @@ def report_of_prior(wanted: Wanted, prior: Prior, thresholds: Thresholds) -> Aud
     judgement, _ = audit_prior(train, holdout, thresholds, white_box)
     return AuditReport(
         verdict=judgement.verdict,
-        words=judgement.words,
+        words=usual_words(judgement.words, thresholds),
         created=datetime.datetime.now(datetime.UTC).replace(microsecond=0),
         medidiff_version=__version__,
         thresholds=thresholds,
@@ -44,7 +44,7 @@ def report_of_prior(wanted: Wanted, prior: Prior, thresholds: Thresholds) -> Aud
         references=real_counts(train, holdout, None, prior),
         settings={"train_list": listed},
         findings=judgement.findings,
-        limits=limits_of(judgement, with_prior=True),
+        limits=limits_of(judgement, with_prior=True, checked=listed == CHECKED),
     )
 
 

@@ -27,7 +27,7 @@ def found_sets(wanted: Wanted, folder: Path) -> list[FoundSet]:
         try:
             found.append(find_scan_set(wanted.train, "val", wanted.table))
         except InputError:
-            say("note: the store has no val patients; the encoder learns from phantoms alone.")
+            say("note: no val patients are there; the encoder learns from procedural volumes alone (--reference).")
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,9 @@ import typer
 
 from medidiff import __version__
 from medidiff.cli.audit_read import canary_of, check_prior, found_sets, read_sets
-from medidiff.cli.audit_run_folder import check_list
-from medidiff.cli.outcome import Failure, emit_json, say, stop, warn
-from medidiff.errors import ConfigError, UsageError
+from medidiff.cli.audit_run_folder import CHECKED, check_list
+from medidiff.cli.outcome import emit_json, say, warn
+from medidiff.errors import ConfigError, OutputError, UsageError
 
 if TYPE_CHECKING:
     from medidiff.cohort.scan_set import FoundSet, ScanSet
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 JSON, PAGE = "audit.json", "audit.html"
 _EXIT = {"PASS": 0, "FAIL": 10, "INCONCLUSIVE": 11}
 _USUAL_SET = 200
+_LEAST = 10
 
 
 @dataclass(frozen=True)
@@ -55,11 +57,11 @@ def plan_words(patients: int, thresholds: Path | None, as_json: bool) -> str:
 
     from medidiff.privacy.plan import plan
 
-    if patients < 4:
-        raise UsageError(f"--plan {patients}: must be 4 or more patients.")
+    if patients < _LEAST:
+        raise UsageError(f"--plan {patients}: must be {_LEAST} or more patients, 5 on each side.")
     limits = read_thresholds(thresholds)
     shares = (0.25, 1 / 3, 0.5)
-    plans = [plan(patients - held, held, _USUAL_SET, limits) for held in (max(2, round(patients * s)) for s in shares)]
+    plans = [plan(patients - held, held, _USUAL_SET, limits) for held in (max(5, round(patients * s)) for s in shares)]
     if as_json:
         return json.dumps({"status": "planned", "exit_code": 0, "plans": [one.to_dict() for one in plans]}, indent=2)
     return "\n\n".join(one.words for one in plans)
@@ -117,6 +119,9 @@ def _check_output(folder: Path, overwrite: bool) -> None:
         raise UsageError(f"-o {folder}: holds {there[0]} already. Give --overwrite, or another folder.")
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"-o {folder}: is a file. Choose a folder.")
+    above = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not os.access(above, os.W_OK) or str(above).startswith(("/proc", "/sys")):
+        raise OutputError(f"-o {folder}: cannot be written. Choose another folder.")
 
 
 def _prior(name: str | None) -> Prior | None:
@@ -188,7 +193,7 @@ class _Told:
     def __call__(self, what: str, done: int, of: int) -> None:
         quarter = 4 * done // max(of, 1)
         if (what, quarter) != self.last and (quarter in (2, 4) or of >= 100):
-            say(f"{what}: {done} of {of}")
+            say(f"{what}: {done} of {of} compared")
         self.last = (what, quarter)
 
 
@@ -201,6 +206,7 @@ def _report(
     subgroups: dict[str, Any],
     listed: str,
 ) -> AuditReport:
+    from medidiff.cli.audit_subgroups import shown_row
     from medidiff.privacy.limits import limits_of
     from medidiff.privacy.report_record import AuditReport, set_hash
 
@@ -210,7 +216,7 @@ def _report(
     spacing = " x ".join(f"{mm:g}" for mm in train.spacing_mm)
     return AuditReport(
         verdict=judgement.verdict,
-        words=judgement.words,
+        words=usual_words(judgement.words, thresholds),
         needed=dict(judgement.needed),
         created=datetime.datetime.now(datetime.UTC).replace(microsecond=0),
         medidiff_version=__version__,
@@ -221,11 +227,17 @@ def _report(
         references=real_counts(train, holdout, reference, prior),
         settings={"window": f"{window} voxels of {spacing} mm", "internal": wanted.internal, "train_list": listed},
         findings=judgement.findings,
-        subgroups=tuple(subgroups.get("rows", ())),
-        limits=limits_of(judgement, prior is not None, subgroups.get("gaps", ())),
+        subgroups=tuple(shown_row(row) for row in subgroups.get("rows", ())),
+        limits=limits_of(judgement, prior is not None, subgroups.get("gaps", ()), checked=listed == CHECKED),
         random_samples=random,
         worst_samples=worst,
     )
+
+
+def usual_words(words: str, thresholds: Thresholds) -> str:
+    """The judgement, with a warning at its head where thresholds were changed."""
+    changed = thresholds.changed()
+    return f"By thresholds other than the usual ones ({changed}): {words}" if changed else words
 
 
 def real_counts(train: ScanSet, holdout: ScanSet, reference: ScanSet | None, prior: Prior | None) -> dict[str, Any]:
@@ -258,15 +270,18 @@ def _write(wanted: Wanted, report: AuditReport, audit: Audit | None, spacing_mm:
 
 def _tell(wanted: Wanted, report: AuditReport, as_json: bool) -> None:
     code = _EXIT[report.verdict]
+    look = [note.file for note in report.worst_samples if note.why.startswith("FLAGGED")]
     where = {"json": str(wanted.output / JSON), "page": str(wanted.output / PAGE)}
-    if code:
-        values = {"verdict": report.verdict, "needed": report.needed, **where}
-        stop(Failure(f"audit {report.verdict}: {report.words}", code), as_json, values)
     if as_json:
-        emit_json({"status": "audited", "exit_code": 0, "verdict": "PASS", "words": report.words, **where})
-        return
-    typer.echo(f"PASS: {report.words}")
-    say(f"page: {wanted.output / PAGE}")
+        told = {"verdict": report.verdict, "words": report.words, "needed": report.needed, "look_first_at": look}
+        emit_json({"status": "audited", "exit_code": code, **told, **where})
+    else:
+        typer.echo(f"{report.verdict}: {report.words}")
+        if look:
+            typer.echo(f"Look first at: {', '.join(look)}.")
+        say(f"page: {wanted.output / PAGE}")
+    if code:
+        raise typer.Exit(code)
 
 
 __all__ = ["Wanted", "plan_words", "read_thresholds", "run"]

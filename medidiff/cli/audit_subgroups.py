@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,4 +30,12 @@ def subgroup_figures(synthetic: ScanSet, train: ScanSet, holdout: ScanSet) -> di
     ).to_dict()
 
 
-__all__ = ["subgroup_figures"]
+def shown_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row as it may leave the site: what is a handful of people is told as that."""
+    from medidiff.privacy.limits import few
+
+    keys = ("attribute", "label", "synthetic", "status", "p_adjusted", "words")
+    return {**{key: row.get(key) for key in keys}, "patients": few(int(row["patients"]))}
+
+
+__all__ = ["shown_row", "subgroup_figures"]

@@ -50,6 +50,15 @@ class Audit:
     random: np.ndarray
     features: tuple[np.ndarray, np.ndarray]
 
+    def flagged(self) -> list[str]:
+        """Synthetics nearer to one train patient than strangers come to anybody, the most striking first."""
+        found = nearest(by_patient(self.main.synthetic, self.subjects.gallery))
+        rate = next((f for f in self.judgement.findings if f.test == "copy rate" and not f.stratum), None)
+        limit = np.inf if rate is None else float(rate.figures["flag_above_log_gap"])
+        towards_train = np.where(self.subjects.gallery.is_train[found.patient], found.gap, -np.inf)
+        order = np.argsort(-towards_train, kind="stable")
+        return [self.subjects.names[i] for i in order if towards_train[i] > limit]
+
     def notes(self) -> tuple[tuple[CaseNote, ...], tuple[CaseNote, ...]]:
         """Random and worst samples for the report."""
         found = nearest(by_patient(self.main.synthetic, self.subjects.gallery))
@@ -57,9 +66,10 @@ class Audit:
         def note(i: int, why: str) -> CaseNote:
             return CaseNote(file=self.subjects.names[i], similarity=float(found.first[i]), why=why)
 
+        flagged = set(self.flagged())
         worst = [
-            note(i, f"stands out for one patient by a log gap of {found.gap[i]:.2f}, the largest there are")
-            for i in self.worst
+            note(i, f"{'FLAGGED: ' if name in flagged else ''}log gap {found.gap[i]:.2f} to a patient")
+            for i, name in ((i, self.subjects.names[i]) for i in self.worst)
         ]
         return tuple(note(i, "drawn at random") for i in self.random), tuple(worst)
 
@@ -149,7 +159,8 @@ def _to_look_at(main: Material, subjects: Subjects, thresholds: Thresholds) -> t
     towards_train = np.where(subjects.gallery.is_train[found.patient], found.gap, -np.inf)
     worst = np.argsort(-towards_train, kind="stable")[:LOOKED_AT]
     rng = np.random.default_rng([thresholds.seed, len(found.gap)])
-    drawn = rng.choice(len(found.gap), min(LOOKED_AT, len(found.gap)), replace=False)
+    others = np.setdiff1d(np.arange(len(found.gap)), worst)
+    drawn = rng.choice(others, min(LOOKED_AT, len(others)), replace=False)
     return worst, np.sort(drawn)
 
 

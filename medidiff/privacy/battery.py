@@ -13,6 +13,7 @@ from medidiff.privacy.descriptive import authenticity, c_t, dcr_share
 from medidiff.privacy.finding import Finding
 from medidiff.privacy.fld import fld
 from medidiff.privacy.gallery import Gallery
+from medidiff.privacy.identity import identical_scans
 from medidiff.privacy.material import Material, Subjects
 from medidiff.privacy.membership import black_box_membership
 from medidiff.privacy.permutation import label_permutation
@@ -65,6 +66,7 @@ def run_battery(evidence: Evidence, thresholds: Thresholds) -> list[Finding]:
     found += controls
     tests = 1 + len(evidence.strata)
     found.append(sensitivity(main.synthetic, gallery, main.planted, thresholds, tests=tests))
+    found.append(identical_scans(main.synthetic, main.real, gallery))
     found.append(label_permutation(main.synthetic, gallery, thresholds))
     found.append(copy_rate(main.synthetic, main.real, gallery, thresholds, controls))
     found.append(black_box_membership(main.synthetic, gallery, thresholds))

@@ -11,6 +11,9 @@ from medidiff.privacy.multiple import holm
 from medidiff.privacy.plan import needed_holdout, needed_synthetics
 from medidiff.privacy.thresholds import Thresholds
 
+IDENTITY = "identical scans"
+"""The test without a p-value: one that is found is a FAIL, whatever the rate."""
+
 
 @dataclass(frozen=True)
 class Judgement:
@@ -35,11 +38,11 @@ class Judgement:
 def judge(findings: Sequence[Finding], thresholds: Thresholds) -> Judgement:
     """Verdict per finding and overall.
 
-    A primary test rejects by Holm over the primary tests (one a stratum) at `alpha_primary`, a secondary one by Holm
-    over all secondary tests at `alpha_secondary`. Either makes the audit FAIL, and no gate or control takes that back.
-    A PASS needs, besides, that every gate and every control holds (`figures["holds"]`), of the whole set and of every
-    stratum, since the worst governs: each transform of `must_see` visible, sensitivity and bound within `copy_rate`. A
-    finding that was not made holds nothing.
+    A synthetic that is a train patient's scan makes the audit FAIL. A primary test rejects by Holm over the primary
+    tests (one a stratum) at `alpha_primary`, a secondary one by Holm over all secondary tests at `alpha_secondary`.
+    Either makes the audit FAIL, and no gate or control takes that back. A PASS needs, besides, that every gate and
+    every control holds (`figures["holds"]`), of the whole set and of every stratum, since the worst governs: each
+    transform of `must_see` visible, sensitivity and bound within `copy_rate`. A finding not made holds nothing.
 
     Args:
         findings: Of all tests; the primary's figures name the numbers of patients and synthetics.
@@ -73,6 +76,8 @@ def _with_verdicts(findings: Sequence[Finding], thresholds: Thresholds) -> tuple
             quiet: Verdict = "PASS" if f.role == "secondary" or seen.get(f.stratum, False) else "INCONCLUSIVE"
             verdict = "FAIL" if adjusted[i] <= alpha[f.role] else quiet
             f = replace(f, figures={**f.figures, "adjusted_p": adjusted[i], "alpha": alpha[f.role]})
+        elif f.test == IDENTITY:
+            verdict = "FAIL" if f.figures["found"] else "PASS"
         elif f.role in ("gate", "control"):
             verdict = "PASS" if f.figures.get("holds") else "INCONCLUSIVE"
         judged.append(replace(f, verdict=verdict))
@@ -117,8 +122,9 @@ def _named(finding: Finding) -> str:
 
 def _needed(judged: Sequence[Finding], thresholds: Thresholds) -> dict[str, int | None]:
     """Sizes that would decide, the largest of all strata, where sizes are what lacks: not for a blind transform."""
-    sizes = {f.stratum: f.figures for f in judged if f.role == "primary"}
-    every = [_needed_in(stratum, judged, sizes, thresholds) for stratum in sizes if "" in sizes]
+    sizes = {f.stratum: f.figures for f in judged if f.role == "primary" and "train_patients" in f.figures}
+    whole = "synthetics" in sizes.get("", {})  # a prior alone has none
+    every = [_needed_in(stratum, judged, sizes, thresholds) for stratum in sizes if whole]
     names = [name for name in ("holdout_patients", "synthetics") if any(name in one for one in every)]
     asked = {name: [one[name] for one in every if name in one] for name in names}
     return {name: None if None in values else max(v for v in values if v is not None) for name, values in asked.items()}

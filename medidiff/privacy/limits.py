@@ -16,22 +16,33 @@ ALWAYS = (
     "Whether train and holdout were assigned by chance: every p-value rests on it, and the audit cannot prove it.",
 )
 _MOST_GAPS = 10
+_FEW = 5
 
 
-def limits_of(judgement: Judgement, with_prior: bool, gaps: Sequence[Mapping[str, Any]] = ()) -> tuple[str, ...]:
+def few(count: int) -> str:
+    """A count of people, told so that nobody is singled out."""
+    return "none" if count == 0 else f"fewer than {_FEW}" if count < _FEW else str(count)
+
+
+def limits_of(
+    judgement: Judgement, with_prior: bool, gaps: Sequence[Mapping[str, Any]] = (), checked: bool = False
+) -> tuple[str, ...]:
     """A sentence each.
 
     Args:
         judgement: Of this audit: transforms that were blind are named.
         with_prior: Whether the prior itself was asked.
         gaps: What the cohort lacks, from `evaluate.subgroups`.
+        checked: Whether the train patients were held against the prior's commitment.
     """
     blind = [str(f.figures["transform"]) for f in judgement.findings if f.figures.get("visible") is False]
     found = [f"Copies under {', '.join(blind)}: the planted ones were not found."] if blind else []
+    if not checked:
+        found.append("Whether --train is whom the prior was trained on: taken on trust (--run with --prior checks it).")
     if not with_prior:
         found.append("What the prior itself gives away: it was not given; nothing is said about releasing its weights.")
     found += [
-        f"People who are {' and '.join(gap['cell'])}: the cohort has {gap['patients']}."
+        f"People who are {' and '.join(gap['cell'])}: the cohort has {few(gap['patients'])}."
         for gap in list(gaps)[:_MOST_GAPS]
     ]
     return (*found, *ALWAYS)

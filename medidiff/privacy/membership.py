@@ -84,7 +84,8 @@ def membership(
         stratum=stratum,
         words=(
             f"A train patient scores above a holdout patient with a probability of {area:.2f} (0.5 is chance, "
-            f"p = {p_value:.4f}); at 10% false positives {low['rate']:.0%} of train patients are recognised."
+            f"p = {p_value:.4f}); where 10% of holdout patients are mistaken for train, {low['rate']:.0%} of train "
+            f"patients are recognised ({low['low']:.0%} to {low['high']:.0%})."
         ),
         figures={
             "true_positive_rate": rates,

@@ -137,8 +137,8 @@ def label_permutation(
         p_value=p_value,
         stratum=stratum,
         words=(
-            "That synthetics single out train patients rather than holdout patients as much as here would happen by "
-            f"chance with a probability of {p_value:.4f}."
+            f"Synthetics single out train patients {'more' if statistic > 0 else 'no more'} than holdout patients "
+            f"(p = {p_value:.4f}: so much or more happens by chance with this probability)."
         ),
         figures={
             "mean_weight_train": float(train.mean()),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 TRANSFORMS = ("exact", "flip", "rotation", "shift", "gamma", "noise", "blur", "combined")
 """What a copy may have gone through, and the audit must still see."""
@@ -25,6 +25,15 @@ class Thresholds(BaseModel):
     """Probability with which `copy_rate` must be found."""
     must_see: tuple[str, ...] = TRANSFORMS
     """Transforms of a copy that must be visible on this data for a PASS."""
+
+    @field_validator("must_see")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [name for name in names if name not in TRANSFORMS]
+        if unknown or not names:
+            raise ValueError(f"{', '.join(unknown) or 'nothing'}: must be one or more of {', '.join(TRANSFORMS)}")
+        return names
+
     planted: int = Field(default=30, ge=10)
     """Copies planted under each transform."""
     visible_recall: float = Field(default=0.9, gt=0, le=1)
@@ -36,4 +45,15 @@ class Thresholds(BaseModel):
     encoder_steps: int = Field(default=150, ge=1)
     """Steps of the encoder that the audit trains."""
     seed: int = 20261122
+
+    def changed(self) -> str:
+        """What differs from the usual thresholds, in words; empty for nothing."""
+        usual = Thresholds()
+        mine, theirs = self.model_dump(), usual.model_dump()
+        found = [f"{name} {_told(mine[name])} for {_told(theirs[name])}" for name in mine if mine[name] != theirs[name]]
+        return ", ".join(found)
+
+
+def _told(value: object) -> str:
+    return "+".join(map(str, value)) if isinstance(value, tuple) else str(value)
     """Of permutations, planted copies and the encoder."""

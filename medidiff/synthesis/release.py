@@ -23,6 +23,7 @@ from medidiff.synthesis.release_checks import (
     check_audit,
     check_set,
     check_sign_off,
+    check_thresholds,
     find_audit,
     read_json,
 )
@@ -67,6 +68,7 @@ def release(root: Path, audit: Path | None = None, sign_off: Path | None = None)
     whole = check_set(root)
     audited = find_audit(root, audit)
     check_audit(audited, whole)
+    check_thresholds(audited)
     signed = check_sign_off(audited, sign_off)
     own = read_json(root / CROISSANT)
     readme = (root / CARD).read_text(encoding="utf-8").replace(UNAUDITED, _AUDITED)

@@ -112,9 +112,8 @@ def _finding(finding: Finding) -> str:
 
 def _thresholds(used: Thresholds) -> str:
     """Thresholds that are not medidiff's, since a change of one is a change of the audit."""
-    usual, given = Thresholds().model_dump(), used.model_dump()
-    changed = [f"{name} {given[name]} (usual: {usual[name]})" for name in given if given[name] != usual[name]]
-    return f"Thresholds that are not the usual ones: {'; '.join(changed)}." if changed else "Usual thresholds."
+    changed = used.changed()
+    return f"Thresholds that are not the usual ones: {changed}." if changed else "Usual thresholds."
 
 
 def _review(signed: Signed) -> list[str]:

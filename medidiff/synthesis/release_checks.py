@@ -118,6 +118,20 @@ def find_audit(root: Path, given: Path | None) -> Audited:
     return Audited(read_audit(path), path, hash_file(path))
 
 
+def check_thresholds(audited: Audited) -> None:
+    """An audit with other thresholds than the usual ones is another audit: it releases nothing.
+
+    Raises:
+        UsageError: They differ.
+    """
+    changed = audited.report.thresholds.changed()
+    if changed:
+        raise UsageError(
+            f"{audited.path}: was made with other thresholds than medidiff's: {changed}. Audit the set with the usual "
+            "ones; a release by others is for your own rules, not for this command."
+        )
+
+
 def check_audit(audited: Audited, whole: WholeSet) -> None:
     """The audit says PASS, and is of this set and its prior.
 

@@ -67,6 +67,9 @@ def test_copies_fail_with_a_page_that_shows_no_patient(run: Run, world: Path, tm
     assert (report.samples, report.references["train_patients"]) == (16, 10)
     assert report.thresholds == Thresholds(permutations=999, planted=10, must_see=("exact",), encoder_steps=2)
     assert {note.file for note in report.worst_samples} >= {f"s{i}.nii.gz" for i in range(8)}
+    assert {*told["look_first_at"]} == {f"s{i}.nii.gz" for i in range(8)}
+    assert not {n.file for n in report.worst_samples} & {n.file for n in report.random_samples}
+    assert report.words.startswith("By thresholds other than the usual ones (permutations 999 for 9999")
     text = (tmp_path / "out" / "audit.json").read_text() + (tmp_path / "out" / "audit_card.md").read_text()
     page = (tmp_path / "out" / "audit.html").read_text()
     for i in range(10):
@@ -114,15 +117,23 @@ def test_what_makes_an_audit_worthless_is_refused(run: Run, world: Path, tmp_pat
     assert not (tmp_path / "out").exists()
 
 
+def test_a_folder_that_cannot_be_written_is_refused_before_the_work(run: Run, world: Path) -> None:
+    code, _, err = audit(run, world, "copies", "-o", "/proc/medidiff-audit")
+    assert code == 5
+    assert "cannot be written" in err
+    assert "compared" not in err
+
+
 def test_arguments_that_mean_nothing_are_refused(run: Run, world: Path, tmp_path: Path) -> None:
     assert run("audit").code == 2
     assert run("audit", world / "copies", "--train", world / "train").code == 2
     assert run("audit", "--plan", 2).code == 2
     wrong = tmp_path / "wrong.yaml"
-    wrong.write_text("alpha: 0.2\n")
-    code, _, err = audit(run, world, "copies", "-o", str(tmp_path / "o"), "--thresholds", str(wrong))
-    assert code == 2
-    assert "configs/audit.yaml" in err
+    for text in ("alpha: 0.2\n", "must_see: [exact, wobble]\n", "must_see: []\n"):
+        wrong.write_text(text)
+        code, _, err = audit(run, world, "copies", "-o", str(tmp_path / "o"), "--thresholds", str(wrong))
+        assert code == 2
+        assert "configs/audit.yaml" in err
 
 
 def test_the_runs_coin_parts_patients_and_its_key_checks_them(world: Path, tmp_path: Path, tiny_prior: Any) -> None:

@@ -86,6 +86,17 @@ def test_copies_fail_and_strangers_do_not() -> None:
     assert verdict(copied, train, holdout) in ("PASS", "INCONCLUSIVE")
 
 
+def test_one_scan_of_a_patient_among_many_is_one_too_many() -> None:
+    train, holdout, made = scans(0, 40), scans(1, 40), scans(2, 150)
+    made[7] = train[3]
+    subjects = gather(scan_set(made, "s"), scan_set(train, "t"), scan_set(holdout, "h"))
+    found = judge(run_battery(Evidence(subjects, measure(subjects, correlation, FAST)), FAST), FAST)
+    assert found.verdict == "FAIL"
+    assert "1 of 150 synthetics ARE scans of train patients" in found.words
+    made[7] = holdout[3]
+    assert verdict(made, train, holdout) != "FAIL"
+
+
 def test_the_findings_do_not_depend_on_the_order_of_files() -> None:
     def found(order: int) -> list[tuple[str, float | None, float | None]]:
         rng = np.random.default_rng(order)
