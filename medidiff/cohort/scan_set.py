@@ -150,14 +150,14 @@ def to_window(
 
 
 def common_window(sets: Sequence[FoundSet]) -> Triple:
-    """The largest window that 95% of the scans of every set fill along each axis."""
+    """The largest window of even sides that 95% of the scans of every set fill along each axis."""
     return _window_of([[scan.grid() for scan in found.scans] for found in sets])
 
 
 def _window_of(grids: Sequence[Sequence[tuple[Triple, Spacing]]]) -> Triple:
     sizes = [np.array([size for size, _ in of_set]) for of_set in grids]
     smallest = np.min([np.percentile(of_set, 100 * FITS, axis=0, method="lower") for of_set in sizes], axis=0)
-    return cast(Triple, tuple(int(n) for n in smallest))
+    return cast(Triple, tuple(int(n) - int(n) % 2 for n in smallest))  # even: a mirror image lies voxel on voxel
 
 
 def _check_spacing(found: FoundSet, spacings: Sequence[Spacing], wanted: Spacing, first: str) -> None:

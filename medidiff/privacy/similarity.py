@@ -95,6 +95,7 @@ class InvariantSimilarity:
             raise InputError(
                 f"queries of {queries.shape[1:]} and gallery of {gallery.shape[1:]} voxels: bring them to one grid."
             )
+        queries, gallery = (self._whole_blocks(images) for images in (queries, gallery))
         rows = np.empty((len(queries), len(gallery)), np.float32)
         with _one_thread_each() as workers, torch.inference_mode():
             row_of = self._prepared(gallery)
@@ -103,6 +104,16 @@ class InvariantSimilarity:
                 if progress is not None:
                     progress(i + 1, len(queries))
         return rows
+
+    def _whole_blocks(self, images: np.ndarray) -> np.ndarray:
+        """Without what is no whole block at the reduced resolution, so that its middle is that of the scan.
+
+        With a plane left over, mirror images of 45 x 60 x 60 scans lay a voxel away from where they were looked for
+        (similarity 0.84 to 0.94 to themselves).
+        """
+        factor = self.settings.factor(images.shape[1:])
+        x, y, z = (side - side % factor for side in images.shape[1:])
+        return np.ascontiguousarray(images[:, :x, :y, :z])
 
     def _prepared(self, images: np.ndarray) -> _Gallery:
         """The gallery ready for queries; the last one is kept, since an audit comes back to it."""

@@ -184,3 +184,14 @@ def test_on_real_scans_copies_stand_out() -> None:
         strangers = np.where(patients[None] == patients[copies.sources][:, None], -1, sim).max(axis=1)
         gap = np.log(np.sqrt(2 - 2 * strangers) / np.sqrt(2 - 2 * own))
         assert gap.min() > 0.5  # 1.3 and more measured; strangers' own gaps are below 0.1
+
+
+@pytest.mark.parametrize("side", [32, 34])
+def test_a_mirror_image_is_found_whatever_the_sides(side: int) -> None:
+    rng = np.random.default_rng(0)
+    images = np.stack([ndimage.gaussian_filter(rng.normal(size=(side, 32, 32)), 1.2) for _ in range(3)])
+    images = images.astype(np.float32)
+    settings = PoseSearch(most_degrees=0, candidates=3, starts=1)
+    assert settings.factor(images.shape[1:]) > 1
+    own = np.diag(InvariantSimilarity(settings).matrix(images[:, ::-1].copy(), images))
+    assert own.min() > 0.99
