@@ -10,7 +10,7 @@ from medidiff.privacy.judge import Judgement
 ALWAYS = (
     "Copies altered more strongly than the planted ones, or hidden under noise as strong as what tells patients apart.",
     "Parts of a scan: the whole window is compared, so a copied detail in an otherwise new scan is not found.",
-    "A single copy, or copies of one or two patients, unless they exceed the rate that is named above.",
+    "A few altered copies, or copies of one or two patients only; an unaltered one is looked for by itself.",
     "Attacks that know more than this audit: another prior trained on some of the same patients, or other records.",
     "Patients of kinds that stand neither in train nor in holdout.",
     "Whether train and holdout were assigned by chance: every p-value rests on it, and the audit cannot prove it.",
