@@ -67,7 +67,7 @@ def test_fidelity_tells_the_same_source_from_another(sets: Path, tmp_path: Path,
     assert done.code == 0, done.err
     told = done.json
     assert (told["kind"], told["inside"]) == ("fidelity", True)
-    assert told["about"]["window_voxels"] == list(SHAPE)
+    assert told["about"]["window_voxels"] == [14, 12, 12]  # even sides
     assert told["about"]["real_patients"] == 20
     for one in told["features"].values():
         assert one["size"] == 19
@@ -86,7 +86,8 @@ def test_fidelity_tells_the_same_source_from_another(sets: Path, tmp_path: Path,
     assert not re.search(r"(src|href)=\"(?!data:)", page)
     for text in ("Research use only", "sex F", "Nobody&#39;s scan", "band of real patients"):
         assert text in page
-    assert "q1x" not in page, "no patient is named"
+    words = re.sub(r"data:[^\"]*", "", page)  # three letters stand in a picture by chance
+    assert "q1x" not in words, "no patient is named"
     blurred = run("evaluate", "fidelity", sets / "blurred", "--real", sets / "real", "--draws", 60)
     assert blurred.code == 0
     assert "outside" in blurred.out
