@@ -47,11 +47,10 @@ def real_sets(wanted: Wanted) -> tuple[FoundSet, FoundSet]:
 def split_of(where: str, split: str, table: Path | None) -> str | None:
     """The split to take of a store, or of a folder whose table knows splits; None: everything in it."""
     from medidiff.cohort.participants import read_participants
-    from medidiff.cohort.scan_set_find import TABLE
-    from medidiff.cohort.store import META
+    from medidiff.cohort.scan_set_find import TABLE, is_store
 
     path = Path(where)
-    if (path / META).is_file() or "://" in where:
+    if is_store(where):
         return split
     known = table or (path / TABLE if (path / TABLE).is_file() else None)
     if known is None:
@@ -85,14 +84,15 @@ def read_sets(sets: list[FoundSet]) -> tuple[ScanSet, ScanSet, ScanSet, ScanSet 
 
 def canary_of(wanted: Wanted) -> Callable[[str], bool] | None:
     """Which patients a fair coin assigned: the run's, or that of ONE store which assigned everybody; None: no coin."""
+    from medidiff.cohort.scan_set_find import is_store
     from medidiff.cohort.split import Coin
-    from medidiff.cohort.store import META, Store
+    from medidiff.cohort.store import Store
 
     coin = coin_in(wanted.run)
     if coin is not None:
         return coin.is_canary
 
-    if wanted.train != wanted.holdout or not ("://" in wanted.train or (Path(wanted.train) / META).is_file()):
+    if wanted.train != wanted.holdout or not is_store(wanted.train):
         return None
     record = Store.open(wanted.train).meta.get("coin", {})
     if record.get("by_table") or not record.get("by_coin") or record.get("holdout") != "coin":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,8 @@ from medidiff import __version__
 from medidiff.cli.audit_read import canary_of, check_prior, found_sets, read_sets
 from medidiff.cli.audit_run_folder import CHECKED, check_list
 from medidiff.cli.outcome import emit_json, say, warn
-from medidiff.errors import ConfigError, OutputError, UsageError
+from medidiff.cli.report_folder import check_report_folder, write_report_files
+from medidiff.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from medidiff.cohort.scan_set import FoundSet, ScanSet
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 JSON, PAGE = "audit.json", "audit.html"
 _EXIT = {"PASS": 0, "FAIL": 10, "INCONCLUSIVE": 11}
-_USUAL_SET = 200
 _LEAST = 10
 
 
@@ -55,13 +54,14 @@ def plan_words(patients: int, thresholds: Path | None, as_json: bool) -> str:
     """
     import json
 
+    from medidiff.cli.audit_ahead import SYNTHETICS
     from medidiff.privacy.plan import plan
 
     if patients < _LEAST:
         raise UsageError(f"--plan {patients}: must be {_LEAST} or more patients, 5 on each side.")
     limits = read_thresholds(thresholds)
     shares = (0.25, 1 / 3, 0.5)
-    plans = [plan(patients - held, held, _USUAL_SET, limits) for held in (max(5, round(patients * s)) for s in shares)]
+    plans = [plan(patients - held, held, SYNTHETICS, limits) for held in (max(5, round(patients * s)) for s in shares)]
     if as_json:
         return json.dumps({"status": "planned", "exit_code": 0, "plans": [one.to_dict() for one in plans]}, indent=2)
     return "\n\n".join(one.words for one in plans)
@@ -93,7 +93,7 @@ def read_thresholds(path: Path | None) -> Thresholds:
 def run(wanted: Wanted, *, overwrite: bool, as_json: bool) -> None:
     """Audit, write, tell, and end with the verdict's exit code."""
     thresholds = read_thresholds(wanted.thresholds)
-    _check_output(wanted.output, overwrite)
+    check_report_folder(wanted.output, (JSON, PAGE), overwrite)
     prior = _prior(wanted.prior)
     if wanted.folder is None:
         from medidiff.cli.audit_prior_run import report_of_prior
@@ -111,17 +111,6 @@ def run(wanted: Wanted, *, overwrite: bool, as_json: bool) -> None:
     report = _report(wanted, thresholds, prior, audit, (train, holdout, reference), subgroups, listed)
     _write(wanted, report, audit, synthetic.spacing_mm)
     return _tell(wanted, report, as_json)
-
-
-def _check_output(folder: Path, overwrite: bool) -> None:
-    there = [name for name in (JSON, PAGE) if (folder / name).exists()]
-    if there and not overwrite:
-        raise UsageError(f"-o {folder}: holds {there[0]} already. Give --overwrite, or another folder.")
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"-o {folder}: is a file. Choose a folder.")
-    above = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    if not os.access(above, os.W_OK) or str(above).startswith(("/proc", "/sys")):
-        raise OutputError(f"-o {folder}: cannot be written. Choose another folder.")
 
 
 def _prior(name: str | None) -> Prior | None:
@@ -256,16 +245,13 @@ def real_counts(train: ScanSet, holdout: ScanSet, reference: ScanSet | None, pri
 
 def _write(wanted: Wanted, report: AuditReport, audit: Audit | None, spacing_mm: tuple[float, float, float]) -> None:
     from medidiff.cli.audit_pictures import pictures_of
-    from medidiff.io import atomic_write_text
     from medidiff.report.audit_card import audit_card
     from medidiff.report.audit_page import audit_page
 
-    wanted.output.mkdir(parents=True, exist_ok=True)
     pictures, matches = ({}, {}) if audit is None else pictures_of(report, audit, spacing_mm, internal=wanted.internal)
     name = wanted.folder.name if wanted.folder is not None else f"the prior {wanted.prior}"
-    atomic_write_text(wanted.output / PAGE, audit_page(report, pictures, matches, name))
-    atomic_write_text(wanted.output / "audit_card.md", audit_card(report))
-    report.write(wanted.output / JSON)
+    page = audit_page(report, pictures, matches, name)
+    write_report_files(wanted.output, {PAGE: page, "audit_card.md": audit_card(report), JSON: report.to_json()})
 
 
 def _tell(wanted: Wanted, report: AuditReport, as_json: bool) -> None:

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from medidiff.cli.evaluate_sets import FolderOption, SplitOption, TableOption, check_folder, write_report
+from medidiff.cli.evaluate_sets import FolderOption, SplitOption, TableOption, check_folder, tell
 from medidiff.cli.options import DeviceOption, JsonOption, ModalityOption, OverwriteOption, SeedOption
-from medidiff.cli.outcome import emit_json, verb, warn
+from medidiff.cli.outcome import verb
 from medidiff.errors import UsageError
 
 
@@ -55,13 +55,7 @@ def calibration(
     from medidiff.report.evaluate_page import calibration_page
 
     told = measure(scans, split, table, Wish.parse(prior, noise, percent, most, seed, modality, device))
-    write_report(folder, calibration_page(told), told)
-    for text in told["warnings"]:
-        warn(text)
-    if as_json:
-        emit_json(told)
-    else:
-        typer.echo("\n".join(lines(told)))
+    tell(told, folder, calibration_page(told), lines(told), as_json)
 
 
 __all__ = ["calibration"]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from medidiff.cli.outcome import emit_json, warn
+from medidiff.cli.report_folder import check_report_folder, write_report_files
 from medidiff.errors import UsageError
 
 if TYPE_CHECKING:
@@ -80,11 +82,7 @@ def check_folder(folder: Path | None, overwrite: bool) -> None:
     """
     if folder is None:
         return
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"-o {folder}: is a file. Give a folder.")
-    there = [name for name in (PAGE, RECORD) if (folder / name).exists()]
-    if there and not overwrite:
-        raise UsageError(f"-o {folder / there[0]}: exists. --overwrite replaces it.")
+    check_report_folder(folder, (PAGE, RECORD), overwrite)
     if (folder / RECORD).exists():
         from medidiff.errors import InputError
         from medidiff.synthesis.release_checks import read_json
@@ -164,28 +162,33 @@ def _measured(made: ScanSet) -> tuple[Mapping[str, float | str | None], ...]:
     return tuple(rows)
 
 
-def write_report(folder: Path | None, page: str, told: Mapping[str, Any]) -> None:
-    """Both files, or neither.
+def tell(told: Mapping[str, Any], folder: Path | None, page: str, lines: Sequence[str], as_json: bool) -> None:
+    """The ending of an evaluation: both files or neither, its warnings, and what is printed.
+
+    Args:
+        told: The JSON object; its `warnings` go to stderr.
+        folder: Where the files go; None: nowhere.
+        page: The report as HTML.
+        lines: For the terminal.
+        as_json: Print the object in place of them.
 
     Raises:
-        OutputError: They cannot be written.
+        OutputError: The files cannot be written.
     """
-    if folder is None:
-        return
-    from medidiff.errors import OutputError
-    from medidiff.io.atomic import atomic_files
     from medidiff.result import json_safe
 
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"-o {folder}: cannot be made ({error.strerror}). Choose another folder.") from error
-    with atomic_files(folder / PAGE, folder / RECORD) as (html, record):
-        html.write(page.encode("utf-8"))
-        record.write((json.dumps(json_safe(told), indent=2, allow_nan=False) + "\n").encode("utf-8"))
+    if folder is not None:
+        record = json.dumps(json_safe(told), indent=2, allow_nan=False) + "\n"
+        write_report_files(folder, {PAGE: page, RECORD: record})
+    for text in told["warnings"]:
+        warn(text)
+    if as_json:
+        emit_json(told)
+    else:
+        typer.echo("\n".join(lines))
 
 
 __all__ = [
     "FORMAT", "FolderOption", "RealOption", "ScansOption", "SplitOption", "SyntheticArgument", "TableOption", "TwoSets",
-    "check_folder", "check_options", "read_two", "write_report",
+    "check_folder", "check_options", "read_two", "tell",
 ]  # fmt: skip

@@ -16,10 +16,10 @@ from medidiff.cli.evaluate_sets import (
     TwoSets,
     check_options,
     read_two,
-    write_report,
+    tell,
 )
 from medidiff.cli.options import JsonOption, OverwriteOption, SeedOption
-from medidiff.cli.outcome import emit_json, verb, warn
+from medidiff.cli.outcome import verb
 
 if TYPE_CHECKING:
     from medidiff.evaluate.cross_fit import Task
@@ -58,13 +58,7 @@ def utility(
 
     sets = read_two(synthetic, given, split, table, scans, seed)
     told = _measure(sets, steps, seed)
-    write_report(folder, utility_page(told), told)
-    for text in told["warnings"]:
-        warn(text)
-    if as_json:
-        emit_json(told)
-    else:
-        typer.echo("\n".join(_lines(told)))
+    tell(told, folder, utility_page(told), _lines(told), as_json)
 
 
 def _measure(sets: TwoSets, steps: int, seed: int) -> dict[str, Any]:

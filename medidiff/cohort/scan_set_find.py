@@ -91,7 +91,7 @@ def find_scan_set(where: str | Path, split: str | None = None, table: Path | Non
         ConfigError: The table cannot be used.
     """
     path = Path(where)
-    if (path / META).is_file() or "://" in str(where):
+    if is_store(where):
         found = _of_store(str(where), split)
     elif (path / SYNTHETIC_SETTINGS).is_file():
         found = _of_synthetic(path)
@@ -102,6 +102,11 @@ def find_scan_set(where: str | Path, split: str | None = None, table: Path | Non
     if not found.scans:
         raise InputError(f"{where}: no scan{f' of the split {split}' if split else ''} is there.")
     return found
+
+
+def is_store(where: str | Path) -> bool:
+    """Whether it is a store of `medidiff prepare`: an address is taken for one."""
+    return "://" in str(where) or (Path(where) / META).is_file()
 
 
 def _of_store(url: str, split: str | None) -> FoundSet:
@@ -231,4 +236,4 @@ def _volume(image: Path) -> Volume:
     return read_dicom(image)
 
 
-__all__ = ["FoundScan", "FoundSet", "find_scan_set"]
+__all__ = ["FoundScan", "FoundSet", "find_scan_set", "is_store"]

@@ -11,6 +11,7 @@ from medidiff.errors import InputError
 from medidiff.evaluate.cross_fit import FEWEST_PATIENTS, STEPS, Say, halves, shrunk
 from medidiff.evaluate.intervals import Interval
 from medidiff.evaluate.small_nets import score, train_score
+from medidiff.significance import auc
 
 _RESAMPLES = 2000
 
@@ -70,15 +71,6 @@ def shortcut(
     return Shortcut(_auc_interval(judged, seed), len(real) // 2, len(set(patients)))
 
 
-def auc(negative: np.ndarray, positive: np.ndarray) -> float:
-    """Probability that a positive scores higher than a negative, ties half.
-
-    Source: Mann and Whitney 1947.
-    """
-    above = positive[:, None] - negative[None, :]
-    return float((above > 0).mean() + (above == 0).mean() / 2)
-
-
 def _auc_interval(judged: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], seed: int) -> Interval:
     """Mean of the nets' AUCs; patients and synthetic scans are resampled within each net's share."""
     rng = np.random.default_rng([seed, 4])
@@ -87,9 +79,9 @@ def _auc_interval(judged: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], s
         scans = [np.flatnonzero(names == one) for one in sorted(set(names.tolist()))]
         for i in range(_RESAMPLES):
             pick = np.concatenate([scans[j] for j in rng.integers(len(scans), size=len(scans))])
-            drawn[i] += auc(real[pick], made[rng.integers(len(made), size=len(made))]) / len(judged)
+            drawn[i] += auc(made[rng.integers(len(made), size=len(made))], real[pick]) / len(judged)
     low, high = np.quantile(drawn, [0.025, 0.975])
-    return Interval(float(np.mean([auc(real, made) for real, _, made in judged])), float(low), float(high))
+    return Interval(float(np.mean([auc(made, real) for real, _, made in judged])), float(low), float(high))
 
 
-__all__ = ["Shortcut", "auc", "shortcut"]
+__all__ = ["Shortcut", "shortcut"]

@@ -15,6 +15,7 @@ from medidiff.evaluate.groups import LEAST, NOT_RECORDED, Attributes, Gap, Group
 from medidiff.evaluate.intervals import Interval, paired_t
 from medidiff.evaluate.mmd import Kernel, checked_features, median_bandwidth
 from medidiff.evaluate.mmd_interval import Estimate, mmd2_estimate
+from medidiff.significance import holm
 
 FEWEST = 10
 """Real patients, and synthetic scans, below which a subgroup is not compared."""
@@ -172,20 +173,6 @@ def subgroup_rows(
     return [replace(row, p_adjusted=p) for row, p in zip(rows, adjusted, strict=True)]
 
 
-def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Adjusted p-values; None stays None and does not count.
-
-    Source: Holm 1979.
-    """
-    known = sorted((p, i) for i, p in enumerate(p_values) if p is not None)
-    found: list[float | None] = [None] * len(p_values)
-    largest = 0.0
-    for rank, (p, i) in enumerate(known):
-        largest = max(largest, min(1.0, (len(known) - rank) * p))
-        found[i] = largest
-    return found
-
-
 class _Table:
     """Kernel matrices of all scans, cut for each subgroup."""
 
@@ -256,4 +243,4 @@ def _by_patient(values: np.ndarray, patients: np.ndarray, chosen: np.ndarray) ->
     return paired_t(means, [0.0] * len(means)) if means else None
 
 
-__all__ = ["FEWEST", "LEAST", "SubgroupRow", "Subgroups", "holm", "subgroup_rows", "subgroups"]
+__all__ = ["FEWEST", "LEAST", "SubgroupRow", "Subgroups", "subgroup_rows", "subgroups"]

@@ -12,7 +12,7 @@ from medidiff.errors import InputError
 from medidiff.privacy.battery import Evidence, run_battery
 from medidiff.privacy.encoder import Encoder, phantom_references, train_encoder
 from medidiff.privacy.finding import Finding
-from medidiff.privacy.gallery import by_patient, nearest
+from medidiff.privacy.gallery import Gallery, Nearest, nearest_patients
 from medidiff.privacy.judge import Judgement, judge
 from medidiff.privacy.material import Material, Subjects, gather, measure
 from medidiff.privacy.report_record import CaseNote
@@ -38,6 +38,7 @@ class Audit:
         judgement: Verdict, findings, words.
         subjects: Who was compared, in the audit's own order.
         main: The similarities that decided.
+        nearest: The patient nearest to each synthetic, by them.
         worst: Numbers of the synthetics with the largest gap towards a train patient.
         random: Numbers of synthetics drawn for a person to look at.
         features: Of the encoder: synthetics and gallery.
@@ -46,22 +47,22 @@ class Audit:
     judgement: Judgement
     subjects: Subjects
     main: Material
+    nearest: Nearest
     worst: np.ndarray
     random: np.ndarray
     features: tuple[np.ndarray, np.ndarray]
 
     def flagged(self) -> list[str]:
         """Synthetics nearer to one train patient than strangers come to anybody, the most striking first."""
-        found = nearest(by_patient(self.main.synthetic, self.subjects.gallery))
         rate = next((f for f in self.judgement.findings if f.test == "copy rate" and not f.stratum), None)
         limit = np.inf if rate is None else float(rate.figures["flag_above_log_gap"])
-        towards_train = np.where(self.subjects.gallery.is_train[found.patient], found.gap, -np.inf)
+        towards_train = _towards_train(self.nearest, self.subjects.gallery)
         order = np.argsort(-towards_train, kind="stable")
         return [self.subjects.names[i] for i in order if towards_train[i] > limit]
 
     def notes(self) -> tuple[tuple[CaseNote, ...], tuple[CaseNote, ...]]:
         """Random and worst samples for the report."""
-        found = nearest(by_patient(self.main.synthetic, self.subjects.gallery))
+        found = self.nearest
 
         def note(i: int, why: str) -> CaseNote:
             return CaseNote(file=self.subjects.names[i], similarity=float(found.first[i]), why=why)
@@ -119,7 +120,8 @@ def run_audit(
         () if white_box is None else white_box(subjects),
     )
     judgement = judge(run_battery(evidence, thresholds), thresholds)
-    return Audit(judgement, subjects, main, *_to_look_at(main, subjects, thresholds), features)
+    found = nearest_patients(main.synthetic, subjects.gallery)
+    return Audit(judgement, subjects, main, found, *_to_look_at(found, subjects.gallery, thresholds), features)
 
 
 def _encoder(
@@ -154,10 +156,13 @@ def _in_space(subjects: Subjects, name: str, made: np.ndarray, real: np.ndarray)
     return Material(name, np.clip(made @ real.T, -1, 1), np.clip(real @ real.T, -1, 1))
 
 
-def _to_look_at(main: Material, subjects: Subjects, thresholds: Thresholds) -> tuple[np.ndarray, np.ndarray]:
-    found = nearest(by_patient(main.synthetic, subjects.gallery))
-    towards_train = np.where(subjects.gallery.is_train[found.patient], found.gap, -np.inf)
-    worst = np.argsort(-towards_train, kind="stable")[:LOOKED_AT]
+def _towards_train(found: Nearest, gallery: Gallery) -> np.ndarray:
+    """Log gap of each synthetic; minus infinity where its nearest patient is a holdout patient."""
+    return np.where(gallery.is_train[found.patient], found.gap, -np.inf)
+
+
+def _to_look_at(found: Nearest, gallery: Gallery, thresholds: Thresholds) -> tuple[np.ndarray, np.ndarray]:
+    worst = np.argsort(-_towards_train(found, gallery), kind="stable")[:LOOKED_AT]
     rng = np.random.default_rng([thresholds.seed, len(found.gap)])
     others = np.setdiff1d(np.arange(len(found.gap)), worst)
     drawn = rng.choice(others, min(LOOKED_AT, len(others)), replace=False)

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from medidiff.privacy.finding import Finding, Verdict
-from medidiff.privacy.multiple import holm
 from medidiff.privacy.plan import needed_holdout, needed_synthetics
 from medidiff.privacy.thresholds import Thresholds
+from medidiff.significance import holm
 
 IDENTITY = "identical scans"
 """The test without a p-value: one that is found is a FAIL, whatever the rate."""
@@ -65,8 +65,8 @@ def judge(findings: Sequence[Finding], thresholds: Thresholds) -> Judgement:
 def _with_verdicts(findings: Sequence[Finding], thresholds: Thresholds) -> tuple[Finding, ...]:
     adjusted: dict[int, float] = {}
     for role in ("primary", "secondary"):
-        at = [(i, f.p_value) for i, f in enumerate(findings) if f.role == role and f.p_value is not None]
-        adjusted.update(zip([i for i, _ in at], holm([p for _, p in at]).tolist(), strict=True))
+        found = holm([f.p_value if f.role == role else None for f in findings])
+        adjusted.update({i: p for i, p in enumerate(found) if p is not None})
     alpha = {"primary": thresholds.alpha_primary, "secondary": thresholds.alpha_secondary}
     seen = {f.stratum: bool(f.figures.get("holds")) for f in findings if f.test == "sensitivity"}
     judged = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -124,19 +124,15 @@ def measure(
     subjects: Subjects,
     similarity: Similarity,
     thresholds: Thresholds,
-    space: str = "",
     *,
-    transforms: Sequence[str] | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Material:
-    """All similarities that the tests in one space need.
+    """All similarities that the tests in the main space need.
 
     Args:
         subjects: Who is compared.
         similarity: (queries, gallery, progress) -> (n, g) in [-1, 1].
         thresholds: How many copies are planted, and the seed.
-        space: Name of the similarity; "" for the main one.
-        transforms: Of the planted copies; None: those a PASS must see.
         progress: Told (what, done, of).
     """
 
@@ -146,14 +142,14 @@ def measure(
 
     scans = subjects.train_scans
     planted, sources = {}, {}
-    for name in thresholds.must_see if transforms is None else transforms:
+    for name in thresholds.must_see:
         copies = planted_copies(
             subjects.real[scans], subjects.gallery.patients[scans], name, thresholds.planted, thresholds.seed
         )
         planted[name] = matrix(f"planted copies: {name}", copies.images)
         sources[name] = subjects.gallery.patients[scans[copies.sources]]
     among, real = matrix("synthetics", subjects.synthetic), matrix("patients", subjects.real)
-    return Material(space, among, real, planted, sources)
+    return Material("", among, real, planted, sources)
 
 
 def _key(image: np.ndarray) -> str:

@@ -13,6 +13,7 @@ from medidiff.privacy.gallery import Gallery, by_patient
 from medidiff.privacy.permutation import permutation_p
 from medidiff.privacy.proportions import upper_bound, wilson
 from medidiff.privacy.thresholds import Thresholds
+from medidiff.significance import auc
 
 FALSE_POSITIVES = (0.01, 0.05, 0.1)
 
@@ -23,16 +24,6 @@ def patient_scores(sim: np.ndarray, gallery: Gallery) -> np.ndarray:
         by_patient(sim, gallery)  # says what is wrong
     best = by_patient(np.asarray(sim).max(axis=0, keepdims=True), gallery)
     return best[0]
-
-
-def auc(positive: np.ndarray, negative: np.ndarray) -> float:
-    """Chance that a positive's score is above a negative's, ties by half.
-
-    Source: Mann and Whitney 1947.
-    """
-    ranks = stats.rankdata(np.concatenate([positive, negative]))
-    n, m = len(positive), len(negative)
-    return float((ranks[:n].sum() - n * (n + 1) / 2) / (n * m))
 
 
 def membership(
@@ -152,4 +143,4 @@ def _auc_interval(area: float, n: int, m: int, confidence: float) -> tuple[float
     return max(0.0, area - half), min(1.0, area + half)
 
 
-__all__ = ["auc", "black_box_membership", "membership", "patient_scores"]
+__all__ = ["black_box_membership", "membership", "patient_scores"]

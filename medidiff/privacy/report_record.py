@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from medidiff.errors import InputError
-from medidiff.io import atomic_write_text, hash_file
+from medidiff.io import hash_file
 from medidiff.privacy.finding import Finding, Verdict
 from medidiff.privacy.set_content import set_hash
 from medidiff.privacy.thresholds import Thresholds
@@ -75,13 +75,9 @@ class AuditReport(_Record):
     sign_off: str = SIGN_OFF_FILE
     """Name of the form that a person fills in, beside this file."""
 
-    def write(self, path: Path) -> None:
-        """As JSON, whole or not at all.
-
-        Raises:
-            OutputError: It cannot be written.
-        """
-        atomic_write_text(path, self.model_dump_json(indent=2) + "\n")
+    def to_json(self) -> str:
+        """The text of audit.json."""
+        return self.model_dump_json(indent=2) + "\n"
 
 
 class Reviewed(CaseNote):

@@ -10,8 +10,8 @@ from scipy import stats
 from medidiff.errors import InputError
 from medidiff.privacy.finding import Finding
 from medidiff.privacy.gallery import Gallery, by_patient
-from medidiff.privacy.membership import auc
 from medidiff.privacy.thresholds import Thresholds
+from medidiff.significance import auc
 
 NEAR_IDENTICAL = 0.95
 """Similarity from which two scans are taken for one picture: strangers reach 0.7, a second export of a scan 0.98."""

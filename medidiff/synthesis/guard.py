@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 
 from medidiff.cohort.scan_set import common_window, find_scan_set, read_scan_sets, to_window
-from medidiff.cohort.store import META
+from medidiff.cohort.scan_set_find import is_store
 from medidiff.privacy.guard import Guard
 
 RULE = "guard"
@@ -60,8 +60,7 @@ class GuardRequest:
 
 @lru_cache(maxsize=2)
 def _loaded(request: GuardRequest) -> tuple[Guard, tuple[int, int, int]]:
-    store = "://" in request.where or (Path(request.where) / META).is_file()
-    found = find_scan_set(request.where, "train" if store else None, request.table)
+    found = find_scan_set(request.where, "train" if is_store(request.where) else None, request.table)
     own = common_window([found])
     window = cast(tuple[int, int, int], tuple(min(pair) for pair in zip(own, request.shape, strict=True)))
     scans = read_scan_sets([found], window, request.spacing_mm)[0]

@@ -9,7 +9,8 @@ from medidiff.errors import InputError
 from medidiff.evaluate.groups import Group, gaps_of, groups_of
 from medidiff.evaluate.mmd import Kernel, mmd2, mmd2_of
 from medidiff.evaluate.mmd_interval import Estimate, mmd2_estimate
-from medidiff.evaluate.subgroups import holm, subgroup_rows, subgroups
+from medidiff.evaluate.subgroups import subgroup_rows, subgroups
+from medidiff.significance import holm
 
 RNG = np.random.default_rng(5)
 

@@ -6,9 +6,10 @@ import torch
 
 from medidiff.errors import InputError
 from medidiff.evaluate.cross_fit import halves, shrunk, shrunk_masks
-from medidiff.evaluate.shortcut import auc, shortcut
+from medidiff.evaluate.shortcut import shortcut
 from medidiff.evaluate.small_nets import SegmentationNet, train_score
 from medidiff.evaluate.utility import attribute, dice, segmentation, shared_attributes
+from medidiff.significance import auc
 
 SIDE = 16
 
@@ -35,7 +36,7 @@ def test_dice_and_auc_by_hand() -> None:
     truth[0, 0], found[0, 0, 0] = 1, 1  # 4 voxels, 2 of them found: 2 * 2 / 6
     truth[1], found[1] = 2, 2
     assert dice(found, truth, 2) == pytest.approx([2 / 3, 1.0])
-    assert auc(np.array([0.0, 1.0]), np.array([1.0, 2.0])) == pytest.approx(3.5 / 4)
+    assert auc(np.array([1.0, 2.0]), np.array([0.0, 1.0])) == pytest.approx(3.5 / 4)
 
 
 def test_halves_are_of_patients_and_do_not_depend_on_the_order() -> None:

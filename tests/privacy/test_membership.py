@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from medidiff.errors import InputError
-from medidiff.privacy.membership import auc, black_box_membership, membership, patient_scores
+from medidiff.privacy.membership import black_box_membership, membership, patient_scores
 from medidiff.privacy.permutation import all_labels
 from medidiff.privacy.thresholds import Thresholds
+from medidiff.significance import auc
 from tests.privacy.worlds import p_of, shuffled, world
 
 LIMITS = Thresholds(permutations=999)

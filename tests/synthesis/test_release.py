@@ -68,7 +68,7 @@ def audit(root: Path, **changes: Any) -> AuditReport:
     }
     report = AuditReport(**(values | changes))
     (root / "audit").mkdir(exist_ok=True)
-    report.write(root / "audit" / "audit.json")
+    (root / "audit" / "audit.json").write_text(report.to_json(), encoding="utf-8")
     return report
 
 
