@@ -29,7 +29,8 @@ def run(quick: bool = False) -> dict[str, Any]:
                 world = draw(held, rng, size, base)
                 found = judge(deciding(world, thresholds), thresholds)
                 failed.append(found.verdict == "FAIL")
-                primary.append((found.findings[0].p_value or 0) <= thresholds.alpha_primary)
+                p_values = [f.p_value for f in found.findings if f.role == "primary" and f.p_value is not None]
+                primary.append(p_values[0] <= thresholds.alpha_primary)
                 if i < WORLDS:
                     count = tail_count(world.sim["pose"], world.real["pose"], world.gallery, thresholds)
                     tail.append((count.p_value or 0) <= thresholds.alpha_primary)

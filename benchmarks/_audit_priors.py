@@ -29,7 +29,7 @@ class Case:
 
 
 CASES = (
-    Case("hippocampus", "runs/stores/hippocampus", 500, ("volume_ml=p0:p100",)),
+    Case("hippocampus", "runs/stores/hippocampus", 1300, ("volume_ml=p0:p100",)),
     Case("brain", "runs/stores/ixi_4mm", 200, ("age_years=p0:p100",)),
     Case("general", "runs/stores/hippocampus", 0),
 )

@@ -10,6 +10,7 @@ from benchmarks._audit_bank import KINDS, Bank
 from medidiff.privacy.battery import Evidence, run_battery
 from medidiff.privacy.finding import Finding, Verdict
 from medidiff.privacy.gallery import Gallery
+from medidiff.privacy.identity import identical_scans
 from medidiff.privacy.judge import Judgement, judge
 from medidiff.privacy.material import Material, Subjects
 from medidiff.privacy.membership import black_box_membership
@@ -82,6 +83,7 @@ def deciding(world: World, thresholds: Thresholds) -> list[Finding]:
     """The tests that can make the audit FAIL: no control can, and none takes a FAIL back."""
     gallery, second = world.gallery, world.sim["projection"]
     return [
+        identical_scans(world.sim["pose"], world.real["pose"], gallery),
         label_permutation(world.sim["pose"], gallery, thresholds),
         black_box_membership(world.sim["pose"], gallery, thresholds),
         label_permutation(second, gallery, thresholds, role="secondary", space="projection"),
