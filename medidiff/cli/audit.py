@@ -55,6 +55,9 @@ def audit(
         int | None,
         typer.Option("--plan", metavar="N", help="Audit nothing: say what could be shown with N patients."),
     ] = None,
+    samples: Annotated[
+        int | None, typer.Option("--samples", metavar="N", help="Of --plan: scans of the set.  [default: 200]")
+    ] = None,
     internal: Annotated[
         bool, typer.Option("--internal", help="Show the nearest real scans too. The page must then stay at the site.")
     ] = False,
@@ -76,14 +79,17 @@ def audit(
     Examples:
       medidiff audit set/ --train stores/hippocampus --holdout stores/hippocampus --prior hippocampus
       medidiff audit set/ --train train/ --holdout holdout/ --table participants.tsv -o audit/
-      medidiff audit --plan 120
+      medidiff audit --plan 120 --samples 500
     """
+    from medidiff.cli.audit_ahead import SYNTHETICS
     from medidiff.cli.audit_run import Wanted, plan_words, run
     from medidiff.errors import UsageError
 
     if plan is not None:
-        typer.echo(plan_words(plan, thresholds, as_json))
+        typer.echo(plan_words(plan, SYNTHETICS if samples is None else samples, thresholds, as_json))
         return
+    if samples is not None:
+        raise UsageError("--samples: goes with --plan alone. An audit takes every scan of DIR.")
     if train is None or holdout is None or (folder is None and prior is None):
         given = (("DIR or --prior", folder or prior), ("--train", train), ("--holdout", holdout))
         missing = ", ".join(name for name, value in given if not value)

@@ -46,22 +46,23 @@ class Wanted:
     machine: Mapping[str, Any]
 
 
-def plan_words(patients: int, thresholds: Path | None, as_json: bool) -> str:
+def plan_words(patients: int, samples: int, thresholds: Path | None, as_json: bool) -> str:
     """What an audit with so many patients could show, for several ways to split them.
 
     Raises:
-        UsageError: Too few patients.
+        UsageError: Too few patients, or no sample.
     """
     import json
 
-    from medidiff.cli.audit_ahead import SYNTHETICS
     from medidiff.privacy.plan import plan
 
     if patients < _LEAST:
         raise UsageError(f"--plan {patients}: must be {_LEAST} or more patients, 5 on each side.")
+    if samples < 1:
+        raise UsageError(f"--samples {samples}: must be 1 or more.")
     limits = read_thresholds(thresholds)
     shares = (0.25, 1 / 3, 0.5)
-    plans = [plan(patients - held, held, SYNTHETICS, limits) for held in (max(5, round(patients * s)) for s in shares)]
+    plans = [plan(patients - held, held, samples, limits) for held in (max(5, round(patients * s)) for s in shares)]
     if as_json:
         return json.dumps({"status": "planned", "exit_code": 0, "plans": [one.to_dict() for one in plans]}, indent=2)
     return "\n\n".join(one.words for one in plans)
@@ -87,7 +88,8 @@ def read_thresholds(path: Path | None) -> Thresholds:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the file"
-        raise ConfigError(f"--thresholds {path}: {place}: {first['msg']}. See configs/audit.yaml.") from error
+        known = f" Known: {', '.join(Thresholds.model_fields)}." if first["type"] == "extra_forbidden" else ""
+        raise ConfigError(f"--thresholds {path}: {place}: {first['msg']}.{known} See configs/audit.yaml.") from error
 
 
 def run(wanted: Wanted, *, overwrite: bool, as_json: bool) -> None:

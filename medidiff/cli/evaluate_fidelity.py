@@ -115,7 +115,8 @@ def _pictures(sets: TwoSets) -> list[Picture]:
     affine = np.diag([*sets.made.spacing_mm, 1.0])
     shown = list(zip(sets.made.names, sets.made.images, strict=True))[:_SHOWN]
     return [
-        Picture.of(plane_picture(Volume(image, affine), height=150), name, "Nobody's scan.") for name, image in shown
+        Picture.of(plane_picture(Volume(image, affine), height=150), name, "Given as synthetic.")
+        for name, image in shown
     ]
 
 

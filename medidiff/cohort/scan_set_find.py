@@ -100,7 +100,8 @@ def find_scan_set(where: str | Path, split: str | None = None, table: Path | Non
     else:
         raise InputError(f"{where}: no such folder. Give a store, a set of `medidiff synth`, or a folder of scans.")
     if not found.scans:
-        raise InputError(f"{where}: no scan{f' of the split {split}' if split else ''} is there.")
+        what = f" of the split {split}" if split else ""
+        raise InputError(f"{where}: no scan{what} is there. Scans are .nii or .nii.gz files in or below a folder.")
     return found
 
 

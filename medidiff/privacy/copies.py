@@ -154,7 +154,7 @@ def _words(counts: tuple[int, int], n: int, bound: float | None) -> str:
     )
     if bound is None:
         return f"{flags} patient; no bound, since this audit is blind to a transform that it must see."
-    return f"{flags} patient: at most {bound:.1%} are copies."
+    return f"{flags} patient: at most {bound:.1%} are copies (one-sided; the interval is of the flags, two-sided)."
 
 
 def tail_count(

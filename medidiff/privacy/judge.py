@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from medidiff.privacy.finding import Finding, Verdict
-from medidiff.privacy.plan import needed_holdout, needed_synthetics
+from medidiff.privacy.plan import expected_bound, needed_holdout, needed_synthetics
 from medidiff.privacy.thresholds import Thresholds
 from medidiff.significance import holm
 
@@ -146,6 +146,8 @@ def _needed_in(
             needed["synthetics"] = _scaled(_more(needed_synthetics(m, h, thresholds), n), whole, n)
         elif f.test == "copy rate" and _short(f.figures["bound_by_transform"], blind, thresholds):
             needed.setdefault("synthetics", _scaled(_more(needed_synthetics(m, h, thresholds), n), whole, n))
+            if expected_bound(n, thresholds) > thresholds.copy_rate:
+                needed["holdout_patients"] = None  # more people do not bound a share of few samples
     return needed
 
 

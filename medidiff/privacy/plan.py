@@ -52,19 +52,35 @@ class Plan:
             copies = f"{sizes} cannot find copies, however many there are: it needs more holdout patients."
         else:
             usual = "cannot be relied on" if self.found_copy_rate is None else f"finds {self.found_copy_rate:.1%}"
+            fewest = fewest_patients(self.n_train, self.n_holdout, limits.alpha_primary)
             copies = (
-                f"{sizes} can find copies if they are {self.smallest_copy_rate:.1%} of the synthetics or more, "
-                f"and {usual} with a probability of {limits.power:.0%} (each copy of another patient)."
+                f"{sizes} can find copies if they are {self.smallest_copy_rate:.1%} of the synthetics or more and of "
+                f"{fewest} different patients or more, and {usual} with a probability of {limits.power:.0%}."
             )
         return (
-            f"{copies} It can bound the share of copies at {self.smallest_bound:.1%} at best, a false-positive rate at "
-            f"{self.false_flag_bound:.1%}, and it can show an epsilon of at most {self.largest_epsilon:.2f}."
+            f"{copies} {self._pass_words()} It can bound the share of copies at {self.smallest_bound:.1%} at best, a "
+            f"false-positive rate at {self.false_flag_bound:.1%}, and it can show an epsilon of at most "
+            f"{self.largest_epsilon:.2f}."
         )
+
+    @property
+    def can_pass(self) -> bool:
+        """Whether the numbers allow a PASS: `copy_rate` found with `power`, and excluded with the usual false flags."""
+        limit, found = self.thresholds.copy_rate, self.found_copy_rate
+        return found is not None and max(found, expected_bound(self.n_synthetic, self.thresholds)) <= limit
+
+    def _pass_words(self) -> str:
+        limit = f"{self.thresholds.copy_rate:.0%}"
+        if self.can_pass:
+            return f"That is enough for a PASS, which must find {limit}; each condition of its own needs as much again."
+        synthetics = needed_synthetics(self.n_train, self.n_holdout, self.thresholds)
+        more = "more patients" if synthetics is None else f"about {synthetics} synthetics, or more holdout patients"
+        return f"That is too little for a PASS, which must find {limit}: it takes {more}."
 
     def to_dict(self) -> dict[str, Any]:
         """Its numbers by name, with the words."""
         found = {name: value for name, value in asdict(self).items() if name != "thresholds"}
-        return {**found, "words": self.words}
+        return {**found, "can_pass": self.can_pass, "words": self.words}
 
 
 def all_on_train(k: int, n_train: int, n_holdout: int) -> float:
@@ -148,20 +164,24 @@ def needed_holdout(n_train: int, n_synthetic: int, thresholds: Thresholds, most:
     return None
 
 
-def needed_synthetics(n_train: int, n_holdout: int, thresholds: Thresholds) -> int | None:
-    """Fewest synthetics with which `copy_rate` is found with `power` and can be excluded; None: no number is.
+def expected_bound(n_synthetic: int, thresholds: Thresholds) -> float:
+    """Bound on the copy rate where false flags come at their rate and copies are seen with `visible_recall`."""
+    flagged = math.ceil(thresholds.false_flag * n_synthetic)
+    return upper_bound(flagged, n_synthetic, thresholds.confidence) / thresholds.visible_recall
 
-    The bound expects false flags at their rate, and copies that are seen with `visible_recall`.
-    """
+
+def needed_synthetics(n_train: int, n_holdout: int, thresholds: Thresholds) -> int | None:
+    """Fewest synthetics with which `copy_rate` is found with `power` and can be excluded; None: no number is."""
     n = 10
     while n < _MOST:
         rate = _reliable_rate(n_train, n_holdout, n, thresholds)
-        flagged = math.ceil(thresholds.false_flag * n)
-        bound = upper_bound(flagged, n, thresholds.confidence) / thresholds.visible_recall
-        if rate is not None and max(rate, bound) <= thresholds.copy_rate:
+        if rate is not None and max(rate, expected_bound(n, thresholds)) <= thresholds.copy_rate:
             return n
         n = max(n + 1, int(n * 1.05))
     return None
 
 
-__all__ = ["Plan", "all_on_train", "copies_for", "fewest_patients", "needed_holdout", "needed_synthetics", "plan"]
+__all__ = [
+    "Plan", "all_on_train", "copies_for", "expected_bound", "fewest_patients", "needed_holdout", "needed_synthetics",
+    "plan",
+]  # fmt: skip

@@ -131,10 +131,12 @@ def _samples(report: AuditReport, pictures: Mapping[str, Picture], matches: Mapp
             shown.append(Picture(note.file, _caption(note), pictures[note.file].uri))
         if note.file in matches:
             shown.append(Picture(f"nearest real scan to {note.file}", "INTERNAL", matches[note.file].uri))
-    lead = (
-        f"A person looks at each of these and signs {report.sign_off} (`medidiff release DIR --template` writes the "
-        f"form). {'' if matches else _NO_REAL}"
+    signed = (
+        f"A person looks at each of these and signs {report.sign_off}; `medidiff release DIR --template` writes it."
+        if report.verdict == "PASS"
+        else "What stands out most, and some at random. There is nothing to sign: only a set with a PASS is released."
     )
+    lead = signed if matches else f"{signed} {_NO_REAL}"
     rows = [(note.file, _caption(note)) for note in (*report.worst_samples, *report.random_samples)]
     return Section("Samples for a person to look at", lead, pictures=shown, details=[("List", rows)])
 

@@ -128,12 +128,15 @@ def test_arguments_that_mean_nothing_are_refused(run: Run, world: Path, tmp_path
     assert run("audit").code == 2
     assert run("audit", world / "copies", "--train", world / "train").code == 2
     assert run("audit", "--plan", 2).code == 2
+    sides = ("--train", world / "train", "--holdout", world / "holdout")
+    assert "--plan alone" in run("audit", world / "copies", *sides, "--samples", 5).err
     wrong = tmp_path / "wrong.yaml"
     for text in ("alpha: 0.2\n", "must_see: [exact, wobble]\n", "must_see: []\n"):
         wrong.write_text(text)
         code, _, err = audit(run, world, "copies", "-o", str(tmp_path / "o"), "--thresholds", str(wrong))
         assert code == 2
         assert "configs/audit.yaml" in err
+        assert ("Known: alpha_primary" in err) == (text == "alpha: 0.2\n")
 
 
 def test_the_runs_coin_parts_patients_and_its_key_checks_them(world: Path, tmp_path: Path, tiny_prior: Any) -> None:
@@ -162,6 +165,10 @@ def test_a_plan_tells_what_could_be_shown(run: Run) -> None:
     assert done.out.count("holdout patients and 200 synthetics") == 3
     told = json.loads(run("audit", "--plan", 200, "--json").out)
     assert [p["n_holdout"] for p in told["plans"]] == [50, 67, 100]
+    few = json.loads(run("audit", "--plan", 200, "--samples", 40, "--json").out)["plans"]
+    assert [p["n_synthetic"] for p in few] == [40] * 3
+    assert not any(p["can_pass"] for p in few)
+    assert run("audit", "--plan", 200, "--samples", 0).code == 2
 
 
 def test_the_shipped_thresholds_are_the_defaults() -> None:

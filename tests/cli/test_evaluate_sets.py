@@ -84,7 +84,7 @@ def test_fidelity_tells_the_same_source_from_another(sets: Path, tmp_path: Path,
     assert json.loads((tmp_path / "out" / "report.json").read_text()) == told
     page = (tmp_path / "out" / "report.html").read_text()
     assert not re.search(r"(src|href)=\"(?!data:)", page)
-    for text in ("Research use only", "sex F", "Nobody&#39;s scan", "band of real patients"):
+    for text in ("Research use only", "sex F", "Given as synthetic", "band of real patients"):
         assert text in page
     words = re.sub(r"data:[^\"]*", "", page)  # three letters stand in a picture by chance
     assert "q1x" not in words, "no patient is named"

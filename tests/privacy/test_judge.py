@@ -67,6 +67,15 @@ def test_few_holdout_patients_are_inconclusive_and_more_are_named() -> None:
     assert f"{found.needed['holdout_patients']} holdout patients" in found.words
 
 
+def test_more_patients_do_not_bound_a_share_of_few_samples() -> None:
+    w = world(14, 100, 15, 60, transforms=LIMITS.must_see)  # 60 samples without a copy bound the share at 5.5%
+    found = judge(audit(w), LIMITS)
+    assert found.verdict == "INCONCLUSIVE"
+    assert found.needed["holdout_patients"] is None
+    assert (found.needed["synthetics"] or 0) > 60
+    assert "holdout patients" not in found.words.partition("It would be decided")[2]
+
+
 def test_a_blind_transform_is_never_a_pass_and_patients_do_not_mend_it() -> None:
     for seed in range(4):
         found = judge(audit(good(seed, control_noise=20.0)), LIMITS)

@@ -64,3 +64,13 @@ def test_needed_synthetics_can_bound_the_rate_too() -> None:
 def test_bad_numbers_are_refused() -> None:
     with pytest.raises(UsageError, match="at least"):
         plan(1, 50, 200)
+
+
+def test_a_plan_says_whether_a_pass_is_possible() -> None:
+    enough, few = plan(100, 100, 200, LIMITS), plan(100, 25, 200, LIMITS)
+    assert enough.can_pass
+    assert "enough for a PASS" in enough.words
+    assert not few.can_pass
+    assert f"about {needed_synthetics(100, 25, LIMITS)} synthetics" in few.words
+    assert few.to_dict()["can_pass"] is False
+    assert not plan(100, 100, 30, LIMITS).can_pass  # 30 samples bound no share at 5%
