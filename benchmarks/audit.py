@@ -7,17 +7,10 @@ part.
 
 from __future__ import annotations
 
-import argparse
-import importlib
-import importlib.util
-import json
 import sys
-import time
 from pathlib import Path
-from typing import Any
 
-from medidiff.errors import MedidiffError
-from medidiff.precision import cpu_model
+from benchmarks._parts import parser_of, run_parts
 
 RESULTS = Path(__file__).parent / "results" / "audit.json"
 PARTS = {
@@ -33,46 +26,7 @@ PARTS = {
 
 def main(argv: list[str] | None = None) -> int:
     """Run the parts asked for; 1 where one falls short, 2 for a slip in the arguments."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.audit", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    what = "; ".join(f"{name}: {text}" for name, text in PARTS.items()).replace("%", "%%")
-    parser.add_argument("parts", nargs="*", metavar="PART", help=what)
-    parser.add_argument("--quick", action="store_true", help="few worlds: shows that it works, stores nothing")
-    parser.add_argument("--output", type=Path, default=RESULTS)
-    given = parser.parse_args(argv)
-    unknown = [name for name in given.parts if name not in PARTS]
-    if unknown:
-        print(f"part {unknown[0]}: must be one of {', '.join(PARTS)}", file=sys.stderr)
-        return 2
-    held = True
-    for name in given.parts or PARTS:
-        held &= _part(name, given.quick, given.output)
-    return 0 if held else 1
-
-
-def _part(name: str, quick: bool, output: Path) -> bool:
-    module = f"benchmarks._audit_{name}"
-    print(f"\n## {name}: {PARTS[name]}\n", flush=True)
-    if importlib.util.find_spec(module) is None:
-        print(f"MISSING: there is no {module}.", flush=True)
-        return False
-    started, busy = time.time(), time.process_time()
-    try:
-        result: dict[str, Any] = importlib.import_module(module).run(quick=quick)
-    except MedidiffError as error:
-        print(f"NOT RUN: {error}", flush=True)
-        return False
-    result |= {"date": time.strftime("%Y-%m-%d"), "seconds": round(time.time() - started), "cpu": cpu_model()}
-    result |= {"cpu_seconds": round(time.process_time() - busy)}
-    holds = bool(result.get("holds", True))
-    print("\n".join(result["lines"]))
-    print(f"\n{'HOLDS' if holds else 'SHORT'} ({result['seconds']} s)", flush=True)
-    if not quick:
-        stored = json.loads(output.read_text(encoding="utf-8")) if output.is_file() else {}
-        output.parent.mkdir(exist_ok=True)
-        output.write_text(json.dumps({**stored, name: result}, indent=1) + "\n", encoding="utf-8")
-    return holds
+    return run_parts("audit", PARTS, parser_of("audit", __doc__, PARTS, RESULTS).parse_args(argv))
 
 
 if __name__ == "__main__":

@@ -9,18 +9,13 @@ benchmarks/results/synthesis.json, part by part; `python -m benchmarks.synthesis
 from __future__ import annotations
 
 import argparse
-import importlib
-import importlib.util
 import inspect
-import json
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks._parts import Run, parser_of, run_parts
 from benchmarks._synthesis_settings import QUICK, Settings
-from medidiff.errors import MedidiffError
-from medidiff.precision import cpu_model
 
 RESULTS = Path(__file__).parent / "results" / "synthesis.json"
 PARTS = {
@@ -39,49 +34,17 @@ PARTS = {
 
 def main(argv: list[str] | None = None) -> int:
     """Run the parts asked for; 1 where one falls short, 2 for a slip in the arguments."""
-    parser = _parser()
-    given = parser.parse_args(argv)
-    unknown = [name for name in given.parts if name not in PARTS]
-    if unknown:
-        print(f"part {unknown[0]}: must be one of {', '.join(PARTS)}", file=sys.stderr)
-        return 2
+    given = _parser().parse_args(argv)
     settings = _settings(given)
-    held = True
-    for name in given.parts or PARTS:
-        module = f"benchmarks._synthesis_{name}"
-        if importlib.util.find_spec(module) is None:
-            print(f"\n## {name}: {PARTS[name]}\n\nMISSING: there is no {module}.", flush=True)
-            held = False
-            continue
-        started, busy = time.time(), time.process_time()
-        part = importlib.import_module(module).run
-        options = {"settings": settings} if "settings" in inspect.signature(part).parameters else {}
-        try:
-            result: dict[str, Any] = part(quick=given.quick, **options)
-        except MedidiffError as error:
-            print(f"\n## {name}: {PARTS[name]}\n\nNOT RUN: {error}", flush=True)
-            held = False
-            continue
-        result |= {"date": time.strftime("%Y-%m-%d"), "seconds": round(time.time() - started), "cpu": cpu_model()}
-        result |= {"cpu_seconds": round(time.process_time() - busy)}
-        held &= bool(result.get("holds", True))
-        print(f"\n## {name}: {PARTS[name]}\n")
-        print("\n".join(result["lines"]))
-        print(f"\n{'HOLDS' if result.get('holds', True) else 'SHORT'} ({result['seconds']} s)", flush=True)
-        if not given.quick and settings.test == "holdout":
-            _store(given.output, name, result)
-    return 0 if held else 1
+
+    def options(run: Run) -> dict[str, Any]:
+        return {"settings": settings} if "settings" in inspect.signature(run).parameters else {}
+
+    return run_parts("synthesis", PARTS, given, options, store=settings.test == "holdout")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.synthesis", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("parts", nargs="*", metavar="PART", help=_parts_help())
-    parser.add_argument(
-        "--quick", action="store_true", help="small sizes, val patients: shows that it works, stores nothing"
-    )
-    parser.add_argument("--output", type=Path, default=RESULTS)
+    parser = parser_of("synthesis", __doc__, PARTS, RESULTS)
     parser.add_argument("--store", type=Path, help="the prepared store of hippocampus crops with masks")
     parser.add_argument("--cache", type=Path, help="where nets and samples are kept")
     parser.add_argument("--prior", help="our prior, name or file")
@@ -102,10 +65,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _parts_help() -> str:
-    return "; ".join(f"{name}: {what}" for name, what in PARTS.items()).replace("%", "%%")
-
-
 def _settings(given: argparse.Namespace) -> Settings:
     chosen = {k: v for k, v in vars(given).items() if v is not None and k in Settings.__dataclass_fields__}
     if "ours" in chosen:
@@ -114,13 +73,6 @@ def _settings(given: argparse.Namespace) -> Settings:
         chosen["extra"] = {"ct_prior": given.ct_prior}
     quick = {**QUICK, "cache": Settings().cache / "quick"} if given.quick else {}
     return Settings(**{**quick, **chosen})
-
-
-def _store(path: Path, name: str, result: dict[str, Any]) -> None:
-    """Put one part's result beside those that are there."""
-    stored = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps({**stored, name: result}, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -6,15 +6,10 @@ cores. Results go to benchmarks/results/training.json, part by part, and to the 
 
 from __future__ import annotations
 
-import argparse
-import importlib
-import json
 import sys
-import time
 from pathlib import Path
-from typing import Any
 
-from medidiff.precision import cpu_model
+from benchmarks._parts import parser_of, run_parts
 
 RESULTS = Path(__file__).parent / "results" / "training.json"
 PARTS = {
@@ -29,36 +24,9 @@ PARTS = {
 }
 
 
-def main() -> int:
-    """Run the parts asked for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", metavar="PART", help="; ".join(f"{k}: {v}" for k, v in PARTS.items()))
-    parser.add_argument("--quick", action="store_true", help="small sizes: shows that it works, stores nothing")
-    parser.add_argument("--output", type=Path, default=RESULTS)
-    given = parser.parse_args()
-    unknown = [name for name in given.parts if name not in PARTS]
-    if unknown:
-        print(f"part {unknown[0]}: must be one of {', '.join(PARTS)}", file=sys.stderr)
-        return 2
-    held = True
-    for name in given.parts or PARTS:
-        started = time.time()
-        result: dict[str, Any] = importlib.import_module(f"benchmarks._training_{name}").run(quick=given.quick)
-        result |= {"date": time.strftime("%Y-%m-%d"), "seconds": round(time.time() - started), "cpu": cpu_model()}
-        held &= bool(result.get("holds", True))
-        print(f"\n## {name}: {PARTS[name]}\n")
-        print("\n".join(result["lines"]))
-        print(f"\n{'HOLDS' if result.get('holds', True) else 'SHORT'} ({result['seconds']} s)", flush=True)
-        if not given.quick:
-            _store(given.output, name, result)
-    return 0 if held else 1
-
-
-def _store(path: Path, name: str, result: dict[str, Any]) -> None:
-    """Put one part's result beside those that are there."""
-    stored = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps({**stored, name: result}, indent=1) + "\n", encoding="utf-8")
+def main(argv: list[str] | None = None) -> int:
+    """Run the parts asked for; 1 where one falls short, 2 for a slip in the arguments."""
+    return run_parts("training", PARTS, parser_of("training", __doc__, PARTS, RESULTS).parse_args(argv))
 
 
 if __name__ == "__main__":
