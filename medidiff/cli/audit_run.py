@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +9,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import typer
 
-from medidiff import __version__
 from medidiff.cli.audit_read import canary_of, check_prior, found_sets, read_sets
-from medidiff.cli.audit_run_folder import CHECKED, check_list
+from medidiff.cli.audit_report import report_of_set
+from medidiff.cli.audit_run_folder import check_list
 from medidiff.cli.outcome import emit_json, say, warn
 from medidiff.cli.report_folder import check_report_folder, write_report_files
 from medidiff.errors import ConfigError, UsageError
@@ -98,9 +97,9 @@ def run(wanted: Wanted, *, overwrite: bool, as_json: bool) -> None:
     check_report_folder(wanted.output, (JSON, PAGE), overwrite)
     prior = _prior(wanted.prior)
     if wanted.folder is None:
-        from medidiff.cli.audit_prior_run import report_of_prior
+        from medidiff.cli.audit_prior_run import audit_of_prior
 
-        report = report_of_prior(wanted, cast("Prior", prior), thresholds)
+        report = audit_of_prior(wanted, cast("Prior", prior), thresholds)
         _write(wanted, report, None, (1.0, 1.0, 1.0))
         return _tell(wanted, report, as_json)
     sets = found_sets(wanted, wanted.folder)
@@ -110,7 +109,7 @@ def run(wanted: Wanted, *, overwrite: bool, as_json: bool) -> None:
     for text in dict.fromkeys((*train.warnings, *holdout.warnings, *(reference.warnings if reference else ()))):
         warn(text)
     audit, subgroups = _audit(wanted, thresholds, prior, sets[1:3], (synthetic, train, holdout, reference))
-    report = _report(wanted, thresholds, prior, audit, (train, holdout, reference), subgroups, listed)
+    report = report_of_set(wanted, thresholds, prior, audit, (train, holdout, reference), subgroups, listed)
     _write(wanted, report, audit, synthetic.spacing_mm)
     return _tell(wanted, report, as_json)
 
@@ -186,63 +185,6 @@ class _Told:
         if (what, quarter) != self.last and (quarter in (2, 4) or of >= 100):
             say(f"{what}: {done} of {of} compared")
         self.last = (what, quarter)
-
-
-def _report(
-    wanted: Wanted,
-    thresholds: Thresholds,
-    prior: Prior | None,
-    audit: Audit,
-    real: tuple[ScanSet, ScanSet, ScanSet | None],
-    subgroups: dict[str, Any],
-    listed: str,
-) -> AuditReport:
-    from medidiff.cli.audit_subgroups import shown_row
-    from medidiff.privacy.limits import limits_of
-    from medidiff.privacy.report_record import AuditReport, set_hash
-
-    train, holdout, reference = real
-    judgement, (random, worst) = audit.judgement, audit.notes()
-    window = " x ".join(map(str, train.images.shape[1:]))
-    spacing = " x ".join(f"{mm:g}" for mm in train.spacing_mm)
-    return AuditReport(
-        verdict=judgement.verdict,
-        words=usual_words(judgement.words, thresholds),
-        needed=dict(judgement.needed),
-        created=datetime.datetime.now(datetime.UTC).replace(microsecond=0),
-        medidiff_version=__version__,
-        thresholds=thresholds,
-        synthetic_hash=set_hash(cast(Path, wanted.folder)),
-        prior_hash=None if prior is None else prior.content_hash,
-        samples=len(audit.subjects.names),
-        references=real_counts(train, holdout, reference, prior),
-        settings={"window": f"{window} voxels of {spacing} mm", "internal": wanted.internal, "train_list": listed},
-        findings=judgement.findings,
-        subgroups=tuple(shown_row(row) for row in subgroups.get("rows", ())),
-        limits=limits_of(judgement, prior is not None, subgroups.get("gaps", ()), checked=listed == CHECKED),
-        random_samples=random,
-        worst_samples=worst,
-    )
-
-
-def usual_words(words: str, thresholds: Thresholds) -> str:
-    """The judgement, with a warning at its head where thresholds were changed."""
-    changed = thresholds.changed()
-    return f"By thresholds other than the usual ones ({changed}): {words}" if changed else words
-
-
-def real_counts(train: ScanSet, holdout: ScanSet, reference: ScanSet | None, prior: Prior | None) -> dict[str, Any]:
-    """Who the set was held against, in numbers, and the prior's commitment to whom it was trained on."""
-    counts: dict[str, Any] = {
-        "train_patients": len(set(train.patients)),
-        "train_scans": len(train),
-        "holdout_patients": len(set(holdout.patients)),
-        "holdout_scans": len(holdout),
-        "reference_scans": 0 if reference is None else len(reference),
-    }
-    if prior is not None and prior.card.training.commitment:
-        counts["commitment"] = prior.card.training.commitment
-    return counts
 
 
 def _write(wanted: Wanted, report: AuditReport, audit: Audit | None, spacing_mm: tuple[float, float, float]) -> None:
