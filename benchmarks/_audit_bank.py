@@ -97,7 +97,7 @@ def bank(cache: Path = CACHE, kinds: tuple[str, ...] = KINDS) -> Bank:
     queries = {"gallery": gallery, **sets}
     key = hashlib.sha256(b"".join(q.tobytes() for q in queries.values()) + repr(SEARCH).encode()).hexdigest()[:12]
     queries = {name: q for name, q in queries.items() if name in (*kinds, "gallery", "null", "smooth")}
-    pose = _pose_rows(cache / f"bank_{key}", queries, gallery)
+    pose = pose_rows(cache / f"bank_{key}", queries, gallery, SEARCH)
     axes = np.random.default_rng(5).normal(size=(gallery[0].size, PROJECTED)).astype(np.float32)
     embedded = {name: _embedded(q, axes) for name, q in queries.items()}
     projection = {name: e @ embedded["gallery"].T for name, e in embedded.items()}
@@ -117,8 +117,11 @@ def _embedded(images: np.ndarray, axes: np.ndarray) -> np.ndarray:
     return made / np.linalg.norm(made, axis=1, keepdims=True)
 
 
-def _pose_rows(stem: Path, queries: dict[str, np.ndarray], gallery: np.ndarray) -> dict[str, np.ndarray]:
-    similarity, rows = InvariantSimilarity(SEARCH), {}
+def pose_rows(
+    stem: Path, queries: dict[str, np.ndarray], gallery: np.ndarray, search: PoseSearch
+) -> dict[str, np.ndarray]:
+    """Similarity of every set of queries to the gallery; rows that are in the folder `stem` are not made again."""
+    similarity, rows = InvariantSimilarity(search), {}
     stem.mkdir(parents=True, exist_ok=True)
     for name, images in queries.items():
         file = stem / f"{name}.npy"

@@ -16,6 +16,7 @@ RESULTS = Path(__file__).parent / "results" / "audit.json"
 PARTS = {
     "false_alarms": "200 null and 200 smooth worlds at 100/25, 100/50, 100/100: at most 15 FAIL each",
     "power": "copies among 200 synthetics: FAIL in 90% of worlds at 5% and 100/100, 95% at 10%; never PASS where blind",
+    "real": "the same on real scans, people of hippocampus: at most 15 FAIL of 200 where nobody is copied",
     "one_run": "1000 canaries, known epsilon: above it in 5% of 500 runs at most; mean 0.2 of it at 1, 0.3 at 2 to 8",
     "dp": "private priors: the one-run bound below the claimed epsilon, a second accountant within 25%",
     "overfit": "a prior of eight patients, trained until it memorises: FAIL",

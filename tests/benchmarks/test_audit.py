@@ -9,8 +9,13 @@ from scipy import stats
 from benchmarks._audit_bank import COPIED, KINDS, PATIENTS, STRONG, Bank
 from benchmarks._audit_one_run import noise_of
 from benchmarks._audit_power import _cell_of, _holds
+from benchmarks._audit_real import People, drawn
 from benchmarks._audit_worlds import MIXED, draw, judged, limits, verdict
+from benchmarks.audit_cards import with_audit
 from benchmarks.audit_page import PAGE
+from medidiff.errors import PriorError
+from medidiff.prior import Prior
+from medidiff.privacy.thresholds import TRANSFORMS
 
 
 def unit(x: np.ndarray) -> np.ndarray:
@@ -84,3 +89,39 @@ def test_the_page_says_what_was_measured() -> None:
     assert "| a |" in filled
     assert "old" not in filled
     assert "Not measured yet: `python -m benchmarks.audit speed`" in filled
+
+
+def test_a_card_tells_its_audit_and_keeps_the_earlier_one() -> None:
+    prior = Prior.load("general")
+    before = prior.card.figures["privacy_audit"]
+    told = with_audit(prior, {"verdict": "PASS", "prior_hash": prior.content_hash}, "its weights tell more")
+    found = told.card.figures["privacy_audit"]
+    assert (found["verdict"], found["hash_before"]) == ("PASS", prior.content_hash)
+    assert [one["verdict"] for one in found["earlier"]] == [before["verdict"]]
+    assert told.card.limits.count("Privacy audit:") == 1
+    assert "Privacy audit: PASS, but its weights tell more; see" in told.card.limits
+    assert all((told.weights[name] == tensor).all() for name, tensor in prior.weights.items())
+    with pytest.raises(PriorError, match="another prior"):
+        with_audit(prior, {"verdict": "PASS", "prior_hash": "0" * 64})
+
+
+def test_real_worlds_take_strangers_as_synthetics_and_train_patients_as_copied() -> None:
+    number, scans = 131, 201
+    patients = np.arange(scans) % number  # 70 people have two scans
+    own = np.random.default_rng(0).normal(size=(number, 30))
+    whole = unit(own[patients])
+    rows = {name: unit(own) @ unit(own).T for name in TRANSFORMS} | {
+        name: whole @ unit(own).T for name in ("null", "smooth")
+    }
+    people = People(patients, {"pose": rows, "projection": rows})
+    world = drawn(people, np.random.default_rng(1), (40, 20), "null", "flip", 0.2)
+    assert (world.gallery.n_train, world.gallery.n_holdout) == (40, 20)
+    np.testing.assert_allclose(np.diag(world.real["pose"]), 1)
+    best = world.sim["pose"].max(axis=1)
+    copied = best > 0.999
+    assert copied.sum() == round(0.2 * len(best))
+    assert world.gallery.is_train[world.sim["pose"][copied].argmax(axis=1)].all()
+    for name, sim in world.controls.items():
+        assert (sim.argmax(axis=1) == world.sources[name]).all()
+        assert world.gallery.is_train[world.sources[name]].all()
+    assert not (drawn(people, np.random.default_rng(2), (40, 20), "null", "flip", 0.0).sim["pose"] > 0.999).any()
