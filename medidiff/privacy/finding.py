@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 Role = Literal["gate", "control", "primary", "secondary", "descriptive"]
 Verdict = Literal["PASS", "FAIL", "INCONCLUSIVE"]
@@ -40,3 +40,30 @@ class Finding:
     verdict: Verdict | None = None
     words: str = ""
     figures: Mapping[str, Any] = field(default_factory=dict)
+
+    def shown(self) -> Shown:
+        """Its numbers as every table has them."""
+        interval = "" if self.interval is None else " to ".join(f"{limit:.4g}" for limit in self.interval)
+        adjusted = self.figures.get("adjusted_p")
+        return Shown(
+            "" if self.statistic is None else f"{self.statistic:.4g}",
+            interval,
+            "" if self.p_value is None else f"{self.p_value:.4f}",
+            "" if adjusted is None else f"{adjusted:.4f}",
+        )
+
+
+class Shown(NamedTuple):
+    """Texts for a table; empty where there is none.
+
+    Attributes:
+        statistic: The statistic.
+        interval: Its limits.
+        p_value: As it is.
+        adjusted: By Holm, which the verdict was given on.
+    """
+
+    statistic: str
+    interval: str
+    p_value: str
+    adjusted: str

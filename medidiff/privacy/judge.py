@@ -175,21 +175,50 @@ def _needed_words(needed: dict[str, int | None]) -> list[str]:
 
 
 def _pass_words(judged: Sequence[Finding], thresholds: Thresholds) -> str:
-    found = [f.statistic for f in judged if f.test == "sensitivity" and f.statistic is not None]
-    bounds = {f.stratum: f.figures.get("bound") for f in judged if f.test == "copy rate"}
-    above = max([*found, *(b for b in [bounds.pop("", None)] if b is not None)])
+    reach = _reach(judged)
+    above = reach.pop("", None)
     known = {str(f.figures["transform"]): f for f in judged if f.figures.get("transform")}
     blind = [name for name, f in known.items() if not f.figures.get("visible")]
     unseen = [
-        f"a smaller share of copies, or copies of only one or two patients (unless they exceed {above:.1%})",
+        f"a smaller share of copies, or copies of only one or two patients (unless they exceed {_percent(above)})",
         f"copies altered more than the planted ones ({', '.join(thresholds.must_see)})",
         *([f"copies under {', '.join(blind)}"] if blind else []),
         "patients of kinds that are not in the holdout",
     ]
-    looser = [f"{name} {'unknown' if b is None else format(b, '.1%')}" for name, b in bounds.items()]
-    strata = f" Within a condition the bound is: {', '.join(looser)}." if looser else ""
     limits = f"{', '.join(unseen[:-1])}, or {unseen[-1]}"
-    return f"No copying above {above:.1%} detected; this audit cannot see {limits}.{strata}"
+    looser = "; ".join(f"{name}: {_percent(rate)}" for name, rate in reach.items())
+    strata = f" Within a condition it is no copying above: {looser}." if looser else ""
+    said = f"No copying above {_percent(above)} detected; this audit cannot see {limits}.{strata}"
+    return f"{said}{_close_call(judged, thresholds)}"
+
+
+def _reach(judged: Sequence[Finding]) -> dict[str, float | None]:
+    """Stratum -> share of copies that is found reliably and excluded; None where one of both is not known."""
+    found: dict[str, list[float | None]] = {}
+    for f in judged:
+        if f.test in ("sensitivity", "copy rate"):
+            found.setdefault(f.stratum, []).append(f.statistic if f.test == "sensitivity" else f.figures.get("bound"))
+    known = {name: [rate for rate in rates if rate is not None] for name, rates in found.items()}
+    return {name: max(known[name]) if len(known[name]) == len(found[name]) else None for name in found}
+
+
+def _percent(rate: float | None) -> str:
+    return "an unknown share" if rate is None else f"{rate:.1%}"
+
+
+def _close_call(judged: Sequence[Finding], thresholds: Thresholds) -> str:
+    """The strongest of the tests that did not reject, where Holm alone kept it from it or nearly so."""
+    tests = [f for f in judged if f.role == "secondary" and f.p_value is not None]
+    if not tests:
+        return ""
+    nearest = min(tests, key=lambda f: (f.figures["adjusted_p"], f.p_value))
+    if nearest.figures["adjusted_p"] > thresholds.alpha_primary:
+        return ""
+    return (
+        f" Nearly rejected: {nearest.test}{f' [{nearest.stratum}]' if nearest.stratum else ''}, p = "
+        f"{nearest.p_value:.4f}, {nearest.figures['adjusted_p']:.4f} by Holm over {len(tests)} tests, where "
+        f"{thresholds.alpha_secondary:g} rejects."
+    )
 
 
 __all__ = ["Judgement", "judge"]

@@ -20,6 +20,7 @@ from medidiff.privacy.thresholds import Thresholds
 SOURCE = "medidiff docs/privacy.md; permutation tests: Fisher 1935, Phipson and Smyth 2010"
 NULL = "the synthetics were made without knowing which patients were train"
 _TIE = 1e-9  # of the sum of values: sums of the same numbers in another order are equal
+_WORDS_LEVEL = 0.05  # of the sentence alone; verdicts are given by `judge`
 _CACHED = 4_000_000  # entries of a table of labels that is kept
 _BLOCK = 1_000_000  # entries that are drawn at once
 
@@ -137,7 +138,7 @@ def label_permutation(
         p_value=p_value,
         stratum=stratum,
         words=(
-            f"Synthetics single out train patients {'more' if statistic > 0 else 'no more'} than holdout patients "
+            f"Synthetics single out train patients {'more than' if p_value <= _WORDS_LEVEL else 'as'} chance does "
             f"(p = {p_value:.4f}: so much or more happens by chance with this probability)."
         ),
         figures={

@@ -18,8 +18,8 @@ def audit_card(report: AuditReport) -> str:
         + (f"Set SHA-256 {report.synthetic_hash}" if report.synthetic_hash else "No samples")
         + (f"; prior SHA-256 {report.prior_hash}." if report.prior_hash else "; the prior itself was not audited."),
         "",
-        "| test | condition | statistic | p | verdict |",
-        "|---|---|---|---|---|",
+        "| test | condition | statistic | p | by Holm | verdict |",
+        "|---|---|---|---|---|---|",
         *[_row(f) for f in report.findings if f.role != "descriptive"],
         "",
         "What this audit cannot see:",
@@ -31,11 +31,10 @@ def audit_card(report: AuditReport) -> str:
 
 
 def _row(finding: Finding) -> str:
-    statistic = "" if finding.statistic is None else f"{finding.statistic:.4g}"
-    if finding.interval is not None:
-        statistic += f" [{finding.interval[0]:.4g}, {finding.interval[1]:.4g}]"
-    p_value = "" if finding.p_value is None else f"{finding.p_value:.4f}"
-    return f"| {finding.test} | {finding.stratum or 'all'} | {statistic} | {p_value} | {finding.verdict or ''} |"
+    shown = finding.shown()
+    statistic = f"{shown.statistic} [{shown.interval}]" if shown.interval else shown.statistic
+    cells = (finding.test, finding.stratum or "all", statistic, shown.p_value, shown.adjusted, finding.verdict or "")
+    return f"| {' | '.join(cells)} |"
 
 
 __all__ = ["audit_card"]

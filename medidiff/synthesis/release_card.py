@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -88,7 +87,7 @@ def _privacy(audited: Audited) -> list[str]:
     report = audited.report
     against = ", ".join(f"{name} {value}" for name, value in report.references.items()) or "not recorded"
     prior = "with its prior" if report.prior_hash else "the samples alone; the prior itself was not audited"
-    lines = ["| test | of | statistic [95%] | p | verdict |", "|---|---|---|---|---|"]
+    lines = ["| test | of | statistic [95%] | p | by Holm | verdict |", "|---|---|---|---|---|---|"]
     lines += [_finding(finding) for finding in report.findings]
     limits = "\n".join(f"- {text}" for text in report.limits) or "- The audit names none."
     return [
@@ -102,12 +101,10 @@ def _privacy(audited: Audited) -> list[str]:
 
 
 def _finding(finding: Finding) -> str:
-    value = "-" if finding.statistic is None else f"{finding.statistic:.3g}"
-    if finding.interval is not None and all(map(math.isfinite, finding.interval)):
-        value += f" [{finding.interval[0]:.3g}, {finding.interval[1]:.3g}]"
-    p = "-" if finding.p_value is None else f"{finding.p_value:.2g}"
-    of = _cell(finding.stratum) or "all"
-    return f"| {_cell(finding.test)} | {of} | {value} | {p} | {finding.verdict or finding.role} |"
+    shown = finding.shown()
+    value = f"{shown.statistic} [{shown.interval}]" if shown.interval else shown.statistic
+    cells = (finding.test, finding.stratum or "all", value, shown.p_value, shown.adjusted)
+    return f"| {' | '.join(_cell(text) or '-' for text in cells)} | {finding.verdict or finding.role} |"
 
 
 def _thresholds(used: Thresholds) -> str:

@@ -137,3 +137,26 @@ def test_the_verdict_and_its_figures_do_not_depend_on_the_order_of_files() -> No
     for a, b in zip(found.findings, expected.findings, strict=True):
         assert a.statistic == pytest.approx(b.statistic, rel=1e-9)
         assert a.p_value == b.p_value
+
+
+def test_a_pass_names_the_test_that_holm_alone_kept_from_rejecting() -> None:
+    findings = audit(good())
+    second = replace(next(f for f in findings if f.role == "secondary"), p_value=0.006, stratum="sex F")
+    found = judge([*findings, second], LIMITS)
+    assert found.verdict == "PASS"
+    assert "Nearly rejected: black-box membership [sex F], p = 0.0060, 0.0120 by Holm over 2 tests" in found.words
+    assert "Nearly rejected" not in judge([*findings, replace(second, p_value=0.2)], LIMITS).words
+
+
+def test_a_pass_tells_the_whole_set_and_its_conditions_apart() -> None:
+    w = good()
+    findings = audit(w)
+    controls = [f for f in findings if f.figures.get("transform")]
+    found = judge([*findings, copy_rate(w.sim[:150], w.real, w.gallery, LIMITS, controls, "sex M")], LIMITS)
+    seen = next(f for f in findings if f.test == "sensitivity").statistic
+    bound = next(f for f in findings if f.test == "copy rate").figures["bound"]
+    part = found.findings[-1].figures["bound"]
+    assert found.verdict == "PASS"
+    assert seen is not None
+    assert found.words.startswith(f"No copying above {max(seen, bound):.1%} detected")
+    assert f"Within a condition it is no copying above: sex M: {part:.1%}." in found.words
