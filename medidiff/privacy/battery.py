@@ -17,6 +17,7 @@ from medidiff.privacy.identity import identical_scans
 from medidiff.privacy.material import Material, Subjects
 from medidiff.privacy.membership import black_box_membership
 from medidiff.privacy.permutation import label_permutation
+from medidiff.privacy.roles import split_roles
 from medidiff.privacy.sensitivity import sensitivity
 from medidiff.privacy.split_gate import split_classifier, split_overlap
 from medidiff.privacy.strata import Stratum
@@ -62,6 +63,7 @@ def run_battery(evidence: Evidence, thresholds: Thresholds) -> list[Finding]:
     found = [split_overlap(main.real, gallery, thresholds)]
     if evidence.features is not None:
         found.append(split_classifier(evidence.features[1], gallery, thresholds))
+    found.append(split_roles(main.synthetic, main.real, gallery, thresholds))
     controls = control_findings(main.planted, main.sources, main.real, gallery, thresholds)
     found += controls
     tests = 1 + len(evidence.strata)
