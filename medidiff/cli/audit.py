@@ -86,6 +86,11 @@ def audit(
     from medidiff.errors import UsageError
 
     if plan is not None:
+        named = {"DIR": folder, "--train": train, "--holdout": holdout, "--prior": prior, "--output": output}
+        named |= {"--reference": reference, "--table": table, "--run": run_folder, "--internal": internal or None}
+        others = [name for name, value in named.items() if value is not None]
+        if others:
+            raise UsageError(f"--plan {plan}: audits nothing, so {', '.join(others)} cannot be given with it.")
         typer.echo(plan_words(plan, SYNTHETICS if samples is None else samples, thresholds, as_json))
         return
     if samples is not None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 JSON, PAGE = "audit.json", "audit.html"
 _EXIT = {"PASS": 0, "FAIL": 10, "INCONCLUSIVE": 11}
 _LEAST = 10
+_MOST_PAIRS = 10
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ def plan_words(patients: int, samples: int, thresholds: Path | None, as_json: bo
         raise UsageError(f"--samples {samples}: must be 1 or more.")
     limits = read_thresholds(thresholds)
     shares = (0.25, 1 / 3, 0.5)
-    plans = [plan(patients - held, held, samples, limits) for held in (max(5, round(patients * s)) for s in shares)]
+    sizes = dict.fromkeys(max(5, round(patients * share)) for share in shares)
+    plans = [plan(patients - held, held, samples, limits) for held in sizes]
     if as_json:
         return json.dumps({"status": "planned", "exit_code": 0, "plans": [one.to_dict() for one in plans]}, indent=2)
     return "\n\n".join(one.words for one in plans)
@@ -109,6 +111,7 @@ def run(wanted: Wanted, *, overwrite: bool, as_json: bool) -> None:
     for text in dict.fromkeys((*train.warnings, *holdout.warnings, *(reference.warnings if reference else ()))):
         warn(text)
     audit, subgroups = _audit(wanted, thresholds, prior, sets[1:3], (synthetic, train, holdout, reference))
+    _name_pairs(audit, train, holdout)
     report = report_of_set(wanted, thresholds, prior, audit, (train, holdout, reference), subgroups, listed)
     _write(wanted, report, audit, synthetic.spacing_mm)
     return _tell(wanted, report, as_json)
@@ -172,6 +175,18 @@ def asked(
         precision=wanted.machine["precision"],
         progress=lambda done, of: told("white box", done, of),
     )
+
+
+def _name_pairs(audit: Audit, train: ScanSet, holdout: ScanSet) -> None:
+    """Who looks like one person under two names: on the terminal, where files may be named, and in no report."""
+    from medidiff.privacy.identity import same_pairs
+
+    names = [*(f"{name} (train)" for name in train.names), *(f"{name} (holdout)" for name in holdout.names)]
+    order = audit.subjects.order
+    if order is None:
+        return
+    for i, j in same_pairs(audit.main.real, audit.subjects.gallery)[:_MOST_PAIRS]:
+        warn(f"{names[order[i]]} and {names[order[j]]} look like one person under two names (in no report)")
 
 
 class _Told:

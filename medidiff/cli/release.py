@@ -58,6 +58,10 @@ def release(
     done = make_release(folder, audit, sign_off)
     for text in done.warnings:
         warn(f"croissant.json: {text}")
+    if done.record["licence"] in ("", "not stated"):
+        warn(
+            "licence: not stated by the prior (card.output_licence of its training). Say what others may do with the set."
+        )
     if as_json:
         emit_json(
             {"status": "released", "exit_code": 0, "written": done.written, "warnings": done.warnings} | done.record

@@ -101,16 +101,23 @@ def check_is_scan(volume: Volume) -> None:
         InputError, GeometryError: Why not.
     """
     volume.check()
-    step = max(1, volume.data.size // _SAMPLE)
-    if len(np.unique(volume.data.reshape(-1)[::step])) <= _LABELS:
-        values = np.unique(volume.data)
-        if len(values) <= _LABELS:
-            shown = ", ".join(f"{value:g}" for value in values)
-            raise Unfit(
-                "label map",
-                f"holds only the values {shown}: a label map, not a scan. Leave such files out with --include, or name "
-                "them with --masks.",
-            )
+    values = label_values(volume.data)
+    if values is not None:
+        shown = ", ".join(f"{value:g}" for value in values)
+        raise Unfit(
+            "label map",
+            f"holds only the values {shown}: a label map, not a scan. Leave such files out with --include, or name "
+            "them with --masks.",
+        )
+
+
+def label_values(data: np.ndarray) -> np.ndarray | None:
+    """The values of a map of a few labels; None for a scan."""
+    step = max(1, data.size // _SAMPLE)
+    if len(np.unique(data.reshape(-1)[::step])) > _LABELS:
+        return None
+    values = np.unique(data)
+    return values if len(values) <= _LABELS else None
 
 
 def check_modality(modality: str, recipe: Recipe) -> None:

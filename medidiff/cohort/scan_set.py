@@ -9,6 +9,7 @@ from typing import cast
 
 import numpy as np
 
+from medidiff.cohort.checks import label_values
 from medidiff.cohort.scan_set_find import FoundScan, FoundSet, find_scan_set
 from medidiff.errors import GeometryError, InputError
 
@@ -101,7 +102,7 @@ def read_scan_sets(
     grids = [[scan.grid() for scan in found.scans] for found in sets]
     spacing = spacing_mm or grids[0][0][1]
     for found, of_set in zip(sets, grids, strict=True):
-        _check_spacing(found, [mm for _, mm in of_set], spacing, sets[0].where)
+        _check_spacing(found, [mm for _, mm in of_set], spacing, f"{sets[0].where} ({sets[0].scans[0].name})")
     window = shape or _window_of(grids)
     total, done, read = sum(map(len, sets)), 0, []
     for found in sets:
@@ -166,7 +167,7 @@ def _check_spacing(found: FoundSet, spacings: Sequence[Spacing], wanted: Spacing
             raise GeometryError(
                 f"{found.where}: {scan.name} has voxels of {_times(spacing)} mm, {first} of {_times(wanted)} mm: scans "
                 "on different grids cannot be compared voxel by voxel. Bring them to one spacing with "
-                "`medidiff prepare --spacing`."
+                "`medidiff prepare --spacing-mm`."
             )
 
 
@@ -177,6 +178,12 @@ def _moments(scan: FoundScan, found: FoundSet, image: np.ndarray) -> tuple[float
     mean, std = float(image.mean(dtype=np.float64)), float(image.std(dtype=np.float64))
     if std <= _FLAT * max(1.0, abs(mean)):
         raise InputError(f"{found.where}: {scan.name} is constant in the window. Leave it out.")
+    values = label_values(image)
+    if values is not None:
+        raise InputError(
+            f"{found.where}: {scan.name} holds {len(values)} values alone: a label map, not a scan. Call label maps "
+            "NAME_mask.nii.gz beside their scans, or leave them out."
+        )
     return mean, std
 
 

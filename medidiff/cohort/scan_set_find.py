@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from medidiff.cohort.manifest import SPLITS
 from medidiff.cohort.participants import Participants, names_of, read_participants
 from medidiff.cohort.resample import to_ras
 from medidiff.cohort.store import META, Store
@@ -91,6 +92,8 @@ def find_scan_set(where: str | Path, split: str | None = None, table: Path | Non
         ConfigError: The table cannot be used.
     """
     path = Path(where)
+    if split is not None and split not in SPLITS:
+        raise UsageError(f"split {split}: must be one of {', '.join(SPLITS)}.")
     if is_store(where):
         found = _of_store(str(where), split)
     elif (path / SYNTHETIC_SETTINGS).is_file():

@@ -12,7 +12,7 @@ from medidiff.errors import InputError
 from medidiff.privacy.battery import Evidence, run_battery
 from medidiff.privacy.encoder import Encoder, phantom_references, train_encoder
 from medidiff.privacy.finding import Finding
-from medidiff.privacy.gallery import Gallery, Nearest, nearest_patients
+from medidiff.privacy.gallery import Nearest, nearest_patients
 from medidiff.privacy.judge import Judgement, judge
 from medidiff.privacy.material import Material, Subjects, gather, measure
 from medidiff.privacy.report_record import CaseNote
@@ -22,6 +22,8 @@ from medidiff.privacy.thresholds import Thresholds
 
 PHANTOMS = 16
 """Procedural volumes that the encoder learns from, beside the reference scans: with more of them few scans are seen."""
+SMALLEST_SIDE = 16
+"""Voxels along each axis of the window: less shows too little of anybody."""
 LOOKED_AT = 10
 """Random samples, and worst samples, that a person shall look at."""
 Progress = Callable[[str, int, int], None]
@@ -39,7 +41,7 @@ class Audit:
         subjects: Who was compared, in the audit's own order.
         main: The similarities that decided.
         nearest: The patient nearest to each synthetic, by them.
-        worst: Numbers of the synthetics with the largest gap towards a train patient.
+        worst: Numbers of the synthetics that single out a patient most strongly.
         random: Numbers of synthetics drawn for a person to look at.
         features: Of the encoder: synthetics and gallery.
     """
@@ -53,25 +55,29 @@ class Audit:
     features: tuple[np.ndarray, np.ndarray]
 
     def flagged(self) -> list[str]:
-        """Synthetics nearer to one train patient than strangers come to anybody, the most striking first."""
-        rate = next((f for f in self.judgement.findings if f.test == "copy rate" and not f.stratum), None)
-        limit = np.inf if rate is None else float(rate.figures["flag_above_log_gap"])
-        towards_train = _towards_train(self.nearest, self.subjects.gallery)
-        order = np.argsort(-towards_train, kind="stable")
-        return [self.subjects.names[i] for i in order if towards_train[i] > limit]
+        """Synthetics that are a patient's scan, or nearer to one than strangers come to anybody, most striking first.
+
+        A holdout patient's count too: whoever he is, he must not be given away.
+        """
+        found = {f.test: f.figures for f in self.judgement.findings if not f.stratum}
+        gap = float(found["copy rate"]["flag_above_log_gap"]) if "copy rate" in found else np.inf
+        same = float(found["identical scans"]["limit"]) if "identical scans" in found else np.inf
+        chosen = (self.nearest.gap > gap) | (self.nearest.first >= same)
+        return [self.subjects.names[i] for i in _by_gap(self.nearest) if chosen[i]]
 
     def notes(self) -> tuple[tuple[CaseNote, ...], tuple[CaseNote, ...]]:
         """Random and worst samples for the report."""
-        found = self.nearest
+        found, flagged = self.nearest, set(self.flagged())
 
         def note(i: int, why: str) -> CaseNote:
             return CaseNote(file=self.subjects.names[i], similarity=float(found.first[i]), why=why)
 
-        flagged = set(self.flagged())
-        worst = [
-            note(i, f"{'FLAGGED: ' if name in flagged else ''}log gap {found.gap[i]:.2f} to a patient")
-            for i, name in ((i, self.subjects.names[i]) for i in self.worst)
-        ]
+        worst = []
+        for i in self.worst:
+            side = "train" if self.subjects.gallery.is_train[found.patient[i]] else "holdout"
+            part = np.exp(-found.gap[i])
+            why = f"its distance to one {side} patient is {part:.0%} of that to anybody else"
+            worst.append(note(i, f"{'FLAGGED: ' if self.subjects.names[i] in flagged else ''}{why}"))
         return tuple(note(i, "drawn at random") for i in self.random), tuple(worst)
 
 
@@ -99,8 +105,10 @@ def run_audit(
         progress: Told (what, done, of).
 
     Raises:
-        InputError: See `gather`; or the reference shares patients with train or holdout.
+        InputError: See `gather`; or the window has fewer than 16 voxels along an axis; or the reference shares patients
+            with train or holdout.
     """
+    _check_window(synthetic)
     subjects = gather(synthetic, train, holdout)
     encoder = _encoder(reference, train, holdout, synthetic.images.shape[1:], thresholds)
     main = measure(subjects, InvariantSimilarity().matrix, thresholds, progress=progress)
@@ -121,7 +129,7 @@ def run_audit(
     )
     judgement = judge(run_battery(evidence, thresholds), thresholds)
     found = nearest_patients(main.synthetic, subjects.gallery)
-    return Audit(judgement, subjects, main, found, *_to_look_at(found, subjects.gallery, thresholds), features)
+    return Audit(judgement, subjects, main, found, *_to_look_at(found, thresholds), features)
 
 
 def _encoder(
@@ -141,6 +149,15 @@ def _encoder(
     return train_encoder(images, np.concatenate([people, own + people.max() + 1]), seed=thresholds.seed, steps=steps)
 
 
+def _check_window(synthetic: ScanSet) -> None:
+    shape = synthetic.images.shape[1:]
+    if min(shape) < SMALLEST_SIDE:
+        raise InputError(
+            f"{synthetic.where}: the window that all scans fill has {' x '.join(map(str, shape))} voxels, an audit "
+            f"needs {SMALLEST_SIDE} along each axis. Leave the smallest scans out, or compare at finer voxels."
+        )
+
+
 def _check_apart(reference: ScanSet, train: ScanSet, holdout: ScanSet) -> None:
     for name, other in (("train", train), ("holdout", holdout)):
         shared = set(reference.patients) & set(other.patients)
@@ -156,13 +173,13 @@ def _in_space(subjects: Subjects, name: str, made: np.ndarray, real: np.ndarray)
     return Material(name, np.clip(made @ real.T, -1, 1), np.clip(real @ real.T, -1, 1))
 
 
-def _towards_train(found: Nearest, gallery: Gallery) -> np.ndarray:
-    """Log gap of each synthetic; minus infinity where its nearest patient is a holdout patient."""
-    return np.where(gallery.is_train[found.patient], found.gap, -np.inf)
+def _by_gap(found: Nearest) -> np.ndarray:
+    """Numbers of the synthetics, those that single out a patient most strongly first."""
+    return np.lexsort((-found.first, -found.gap))
 
 
-def _to_look_at(found: Nearest, gallery: Gallery, thresholds: Thresholds) -> tuple[np.ndarray, np.ndarray]:
-    worst = np.argsort(-_towards_train(found, gallery), kind="stable")[:LOOKED_AT]
+def _to_look_at(found: Nearest, thresholds: Thresholds) -> tuple[np.ndarray, np.ndarray]:
+    worst = _by_gap(found)[:LOOKED_AT]
     rng = np.random.default_rng([thresholds.seed, len(found.gap)])
     others = np.setdiff1d(np.arange(len(found.gap)), worst)
     drawn = rng.choice(others, min(LOOKED_AT, len(others)), replace=False)

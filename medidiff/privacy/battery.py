@@ -16,6 +16,7 @@ from medidiff.privacy.gallery import Gallery
 from medidiff.privacy.identity import identical_scans
 from medidiff.privacy.material import Material, Subjects
 from medidiff.privacy.membership import black_box_membership
+from medidiff.privacy.people import enough_people
 from medidiff.privacy.permutation import label_permutation
 from medidiff.privacy.roles import split_roles
 from medidiff.privacy.sensitivity import sensitivity
@@ -60,7 +61,7 @@ def run_battery(evidence: Evidence, thresholds: Thresholds) -> list[Finding]:
         InputError: Similarities do not fit, see `gallery.by_patient`.
     """
     gallery, main = evidence.subjects.gallery, evidence.main
-    found = [split_overlap(main.real, gallery, thresholds)]
+    found = [enough_people(gallery, thresholds), split_overlap(main.real, gallery)]
     if evidence.features is not None:
         found.append(split_classifier(evidence.features[1], gallery, thresholds))
     found.append(split_roles(main.synthetic, main.real, gallery, thresholds))

@@ -8,7 +8,7 @@ from typing import Any
 
 from medidiff.privacy.finding import Finding, Verdict
 from medidiff.privacy.plan import expected_bound, needed_holdout, needed_synthetics
-from medidiff.privacy.thresholds import Thresholds
+from medidiff.privacy.thresholds import DONE, Thresholds
 from medidiff.significance import holm
 
 IDENTITY = "identical scans"
@@ -95,7 +95,8 @@ def _doubts(judged: Sequence[Finding], thresholds: Thresholds) -> list[str]:
     if blind:
         counts = ", ".join(f"{f.figures['transform']} ({f.figures['found']} of {f.figures['planted']})" for f in blind)
         doubts.append(
-            f"This audit is blind to copies under: {counts} planted copies found. More patients do not mend that."
+            f"This audit is blind to copies under: {counts}; planted copies found, {thresholds.visible_recall:.0%} are "
+            "asked for. More patients do not mend that; scans that show more of each patient may."
         )
     limit = f"{thresholds.copy_rate:.0%}"
     for test, asked in (
@@ -180,8 +181,8 @@ def _pass_words(judged: Sequence[Finding], thresholds: Thresholds) -> str:
     known = {str(f.figures["transform"]): f for f in judged if f.figures.get("transform")}
     blind = [name for name, f in known.items() if not f.figures.get("visible")]
     unseen = [
-        f"a smaller share of copies, or copies of only one or two patients (unless they exceed {_percent(above)})",
-        f"copies altered more than the planted ones ({', '.join(thresholds.must_see)})",
+        "a smaller share of copies, any share of copies of one or two patients alone",
+        f"copies altered more than the planted ones ({', '.join(map(DONE.__getitem__, thresholds.must_see))})",
         *([f"copies under {', '.join(blind)}"] if blind else []),
         "patients of kinds that are not in the holdout",
     ]

@@ -9,6 +9,7 @@ from medidiff.privacy.judge import Judgement
 
 ALWAYS = (
     "Copies altered more strongly than the planted ones, or hidden under noise as strong as what tells patients apart.",
+    "Copies turned by a quarter, or with axes exchanged: a prior trained with `axes` or `flip` can make such.",
     "Parts of a scan: the whole window is compared, so a copied detail in an otherwise new scan is not found.",
     "A few altered copies, or copies of one or two patients only; an unaltered one is looked for by itself.",
     "Attacks that know more than this audit: another prior trained on some of the same patients, or other records.",

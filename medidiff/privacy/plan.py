@@ -45,42 +45,53 @@ class Plan:
     @property
     def words(self) -> str:
         """Plain sentences for a clinician."""
-        limits = self.thresholds
-        people = f"{self.n_train} train and {self.n_holdout} holdout patients"
-        sizes = f"With {people} and {self.n_synthetic} synthetics, an audit"
-        if self.smallest_copy_rate is None:
-            copies = f"{sizes} cannot find copies, however many there are: it needs more holdout patients."
-        else:
-            usual = "cannot be relied on" if self.found_copy_rate is None else f"finds {self.found_copy_rate:.1%}"
-            fewest = fewest_patients(self.n_train, self.n_holdout, limits.alpha_primary)
-            copies = (
-                f"{sizes} can find copies if they are {self.smallest_copy_rate:.1%} of the synthetics or more and of "
-                f"{fewest} different patients or more, and {usual} with a probability of {limits.power:.0%}."
-            )
+        sizes = f"With {self.n_train} train and {self.n_holdout} holdout patients and {self.n_synthetic} synthetics"
         return (
-            f"{copies} {self._pass_words()} It can bound the share of copies at {self.smallest_bound:.1%} at best, a "
-            f"false-positive rate at {self.false_flag_bound:.1%}, and it can show an epsilon of at most "
+            f"{sizes}, an audit {self._copies()} {self._pass_words()} It can bound the share of copies at "
+            f"{_percent(self.smallest_bound)} at best, the false positives of an attack on membership at "
+            f"{_percent(self.false_flag_bound)}, and show a privacy loss (epsilon) of at most "
             f"{self.largest_epsilon:.2f}."
+        )
+
+    def _copies(self) -> str:
+        fewest = fewest_patients(self.n_train, self.n_holdout, self.thresholds.alpha_primary)
+        if fewest is None:
+            return "cannot find copies, however many there are: it needs more holdout patients."
+        if self.smallest_copy_rate is None:
+            return f"cannot find copies: {fewest} different patients must be copied, which takes more synthetics."
+        usual = "cannot be relied on" if self.found_copy_rate is None else f"finds {_percent(self.found_copy_rate)}"
+        return (
+            f"can find copies if they are {_percent(self.smallest_copy_rate)} of the synthetics or more, and of "
+            f"{fewest} different train patients or more, and {usual} with a probability of {self.thresholds.power:.0%}."
         )
 
     @property
     def can_pass(self) -> bool:
         """Whether the numbers allow a PASS: `copy_rate` found with `power`, and excluded with the usual false flags."""
         limit, found = self.thresholds.copy_rate, self.found_copy_rate
-        return found is not None and max(found, expected_bound(self.n_synthetic, self.thresholds)) <= limit
+        enough = found is not None and max(found, expected_bound(self.n_synthetic, self.thresholds)) <= limit
+        return enough and few_enough(self.n_train, self.n_holdout, self.thresholds)
 
     def _pass_words(self) -> str:
-        limit = f"{self.thresholds.copy_rate:.0%}"
+        limit = _percent(self.thresholds.copy_rate)
         if self.can_pass:
             return f"That is enough for a PASS, which must find {limit}; each condition of its own needs as much again."
+        said = f"That is too little for a PASS, which must find {limit}"
+        if not few_enough(self.n_train, self.n_holdout, self.thresholds):
+            most = _percent(self.thresholds.most_patients)
+            return f"{said}, and see a prior that copies {most} of its patients: it takes more patients."
         synthetics = needed_synthetics(self.n_train, self.n_holdout, self.thresholds)
         more = "more patients" if synthetics is None else f"about {synthetics} synthetics, or more holdout patients"
-        return f"That is too little for a PASS, which must find {limit}: it takes {more}."
+        return f"{said}: it takes {more}."
 
     def to_dict(self) -> dict[str, Any]:
         """Its numbers by name, with the words."""
         found = {name: value for name, value in asdict(self).items() if name != "thresholds"}
         return {**found, "can_pass": self.can_pass, "words": self.words}
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g}%"
 
 
 def all_on_train(k: int, n_train: int, n_holdout: int) -> float:
@@ -96,6 +107,12 @@ def all_on_train(k: int, n_train: int, n_holdout: int) -> float:
 def fewest_patients(n_train: int, n_holdout: int, alpha: float) -> int | None:
     """Fewest train patients to be singled out, and no holdout patient, for a rejection; None: all are too few."""
     return next((k for k in range(1, n_train + 1) if all_on_train(k, n_train, n_holdout) <= alpha), None)
+
+
+def few_enough(n_train: int, n_holdout: int, thresholds: Thresholds) -> bool:
+    """Whether the main test can reject where `most_patients` of the train patients are copied."""
+    fewest = fewest_patients(n_train, n_holdout, thresholds.alpha_primary)
+    return fewest is not None and fewest <= thresholds.most_patients * n_train
 
 
 def copies_for(patients: float, n_train: int) -> float:
@@ -159,7 +176,7 @@ def needed_holdout(n_train: int, n_synthetic: int, thresholds: Thresholds, most:
         sizes.append(max(sizes[-1] + 1, int(sizes[-1] * 1.05)))
     for size in sizes:
         rate = _reliable_rate(n_train, size, n_synthetic, thresholds)
-        if rate is not None and rate <= thresholds.copy_rate:
+        if rate is not None and rate <= thresholds.copy_rate and few_enough(n_train, size, thresholds):
             return size
     return None
 
@@ -172,6 +189,8 @@ def expected_bound(n_synthetic: int, thresholds: Thresholds) -> float:
 
 def needed_synthetics(n_train: int, n_holdout: int, thresholds: Thresholds) -> int | None:
     """Fewest synthetics with which `copy_rate` is found with `power` and can be excluded; None: no number is."""
+    if not few_enough(n_train, n_holdout, thresholds):
+        return None
     n = 10
     while n < _MOST:
         rate = _reliable_rate(n_train, n_holdout, n, thresholds)
@@ -182,6 +201,6 @@ def needed_synthetics(n_train: int, n_holdout: int, thresholds: Thresholds) -> i
 
 
 __all__ = [
-    "Plan", "all_on_train", "copies_for", "expected_bound", "fewest_patients", "needed_holdout", "needed_synthetics",
-    "plan",
+    "Plan", "all_on_train", "copies_for", "expected_bound", "few_enough", "fewest_patients", "needed_holdout",
+    "needed_synthetics", "plan",
 ]  # fmt: skip

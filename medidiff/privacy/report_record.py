@@ -91,6 +91,7 @@ class SignOff(_Record):
     """The form under an audit. A person fills in reviewer, role, date, statement, decision, and ticks the samples."""
 
     format: Literal["medidiff-signoff"] = SIGN_OFF_FORMAT
+    how_to: str = "date: YYYY-MM-DD; decision: approve or reject; reviewed: true for each sample looked at"
     audit_sha256: str = Field(pattern=_SHA256)
     """SHA-256 of the audit.json that was read."""
     reviewer: str = ""

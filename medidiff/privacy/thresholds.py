@@ -6,6 +6,17 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 TRANSFORMS = ("exact", "flip", "rotation", "shift", "gamma", "noise", "blur", "combined")
 """What a copy may have gone through, and the audit must still see."""
+DONE = {
+    "exact": "not at all",
+    "flip": "mirrored",
+    "rotation": "turned by 10 degrees or less",
+    "shift": "shifted by 3 voxels or less",
+    "gamma": "tone curve",
+    "noise": "noise",
+    "blur": "blur",
+    "combined": "several at once",
+}
+"""The same in words for a reader."""
 
 
 class Thresholds(BaseModel):
@@ -23,6 +34,8 @@ class Thresholds(BaseModel):
     """A PASS needs this share of copies among the synthetics to be found with `power`, and excluded by the bound."""
     power: float = Field(default=0.9, gt=0.5, lt=1)
     """Probability with which `copy_rate` must be found."""
+    most_patients: float = Field(default=0.25, gt=0, le=1)
+    """Share of the train patients that may have to be copied before the main test can reject, for a PASS."""
     must_see: tuple[str, ...] = TRANSFORMS
     """Transforms of a copy that must be visible on this data for a PASS."""
 
@@ -45,6 +58,7 @@ class Thresholds(BaseModel):
     encoder_steps: int = Field(default=150, ge=1)
     """Steps of the encoder that the audit trains."""
     seed: int = 20261122
+    """Of permutations, planted copies and the encoder."""
 
     def changed(self) -> str:
         """What differs from the usual thresholds, in words; empty for nothing."""
@@ -56,4 +70,3 @@ class Thresholds(BaseModel):
 
 def _told(value: object) -> str:
     return "+".join(map(str, value)) if isinstance(value, tuple) else str(value)
-    """Of permutations, planted copies and the encoder."""

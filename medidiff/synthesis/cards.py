@@ -11,6 +11,7 @@ from medidiff.synthesis.guard import CLAIM, RULE
 from medidiff.synthesis.layout import LABELS, MANIFEST, mask_labels
 from medidiff.synthesis.write import NOTE, Writer, intensity_words
 
+OF_PEOPLE = "The prior was trained on scans of people."
 UNAUDITED = "No privacy audit is part of this set; a set without one is not fit to be released."
 """What `medidiff release` replaces in README.md."""
 
@@ -69,7 +70,7 @@ def dataset_card(writer: Writer, told: Mapping[str, Any]) -> str:
         "",
         card.limits,
         "",
-        f"The prior was trained on scans of people. {UNAUDITED} Judge what is trained on it on real patients.",
+        f"{OF_PEOPLE} {UNAUDITED} Judge what is trained on it on real patients.",
         "",
         "## Files",
         "",
@@ -222,4 +223,4 @@ def _guidance(settings: Mapping[str, Any]) -> str:
     return "none" if settings["guidance"] is None else json.dumps(settings["guidance"])
 
 
-__all__ = ["UNAUDITED", "croissant", "dataset_card"]
+__all__ = ["OF_PEOPLE", "UNAUDITED", "croissant", "dataset_card"]

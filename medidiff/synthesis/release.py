@@ -30,7 +30,7 @@ from medidiff.synthesis.release_checks import (
 from medidiff.synthesis.release_croissant import released_croissant, validate
 
 DATA_CARD, RELEASE = "DATA_CARD.md", "RELEASE.json"
-_AUDITED = f"Audited and signed off: see {DATA_CARD}."
+_AUDITED = f"This set was audited and signed off: see {DATA_CARD}."
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 from medidiff.privacy.finding import Finding
 from medidiff.privacy.thresholds import Thresholds
+from medidiff.synthesis.cards import OF_PEOPLE
 from medidiff.synthesis.release_checks import Audited, Signed, WholeSet
 from medidiff.synthesis.release_croissant import INTENDED_USE
 from medidiff.synthesis.write import NOTE
@@ -57,7 +58,8 @@ def data_card(whole: WholeSet, own: Mapping[str, Any], readme: str, audited: Aud
 def biases(readme: str, audited: Audited) -> list[str]:
     """What is known of whom the set shows, a sentence each."""
     limits = _section(readme, "Limits").split("\n\n")[0]
-    found = [f"The prior's card: {limits}"]
+    known = bool(limits) and not limits.startswith(OF_PEOPLE)
+    found = [f"The prior's card: {limits}" if known else "The prior's card names no limits."]
     for row in audited.report.subgroups:
         name = f"{row.get('attribute')} {row.get('label')}"
         if row.get("status") in ("few", "empty"):

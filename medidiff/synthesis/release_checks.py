@@ -197,8 +197,7 @@ def check_sign_off(audited: Audited, given: Path | None) -> Signed:
     if missing:
         raise UsageError(f"{path}: not complete: {'; '.join(missing)}.")
     if isinstance(form.date, datetime.date):
-        today = datetime.datetime.now(datetime.UTC).date() + datetime.timedelta(days=1)  # somewhere it is tomorrow
-        made = audited.report.created.date() - datetime.timedelta(days=1)
+        today, made = datetime.date.today(), audited.report.created.astimezone().date()  # both by this machine's clock
         if not made <= form.date <= today:
             raise UsageError(f"{path}: dated {form.date}: must lie between the audit ({made}) and today.")
     if form.decision == "reject":

@@ -84,6 +84,31 @@ def test_copies_fail_with_a_page_that_shows_no_patient(run: Run, world: Path, tm
     assert "--overwrite" in err
 
 
+def test_sides_that_are_swapped_are_no_pass_and_a_person_is_shown_them(run: Run, world: Path, tmp_path: Path) -> None:
+    done = run(
+        "audit", world / "copies", "--train", world / "holdout", "--holdout", world / "train", "--thresholds",
+        world / "quick.yaml", "--threads", 1, "-o", tmp_path / "out", "--json",
+    )  # fmt: skip
+    assert done.code == 11, done.err
+    told = json.loads(done.out)
+    assert "8 synthetics ARE scans of holdout patients" in told["words"]
+    assert {*told["look_first_at"]} == {f"s{i}.nii.gz" for i in range(8)}
+    worst = read_audit(tmp_path / "out" / "audit.json").worst_samples
+    assert "to one holdout patient is" in worst[0].why
+
+
+def test_one_person_under_two_names_is_named_on_the_terminal_alone(run: Run, world: Path, tmp_path: Path) -> None:
+    twice = folder(tmp_path / "twice", [person(100 + i) for i in range(10)], "h")
+    write_nifti(Volume(person(3) * 1.5 + 4, np.eye(4), None, "again"), twice / "again.nii.gz")
+    done = run(
+        "audit", world / "copies", "--train", world / "train", "--holdout", twice, "--thresholds", world / "quick.yaml",
+        "--threads", 1, "-o", tmp_path / "out",
+    )  # fmt: skip
+    assert "t3.nii.gz (train) and again.nii.gz (holdout) look like one person" in done.err
+    assert "1 pairs of scans look like one person" in done.out
+    assert all("again.nii" not in path.read_text() for path in (tmp_path / "out").iterdir())
+
+
 def test_the_internal_page_says_that_it_must_stay(run: Run, world: Path, tmp_path: Path) -> None:
     code, _, err = audit(run, world, "copies", "-o", str(tmp_path / "out"), "--internal")
     assert code == 10, err
@@ -101,6 +126,10 @@ def test_what_makes_an_audit_worthless_is_refused(run: Run, world: Path, tmp_pat
     nan.data[3, 3, 3] = np.nan
     write_nifti(nan, broken / "b0.nii.gz")
     (tmp_path / "empty").mkdir()
+    masks = folder(tmp_path / "masks", [(person(500 + i) > 0).astype(np.float32) for i in range(10)], "m")
+    small, small_train, small_holdout = (
+        folder(tmp_path / f"small{j}", [person(600 + 20 * j + i)[:10] for i in range(10)], f"l{j}") for j in range(3)
+    )
     given = {"set": world / "copies", "train": world / "train", "holdout": world / "holdout"}
     for changed, code, words in (
         ({"holdout": world / "train"}, 3, "in train and in holdout"),
@@ -109,6 +138,8 @@ def test_what_makes_an_audit_worthless_is_refused(run: Run, world: Path, tmp_pat
         ({"set": broken}, 3, "finite"),
         ({"set": tmp_path / "empty"}, 3, "no scan"),
         ({"set": tmp_path / "nowhere"}, 3, "no such folder"),
+        ({"set": masks}, 3, "a label map"),
+        ({"set": small, "train": small_train, "holdout": small_holdout}, 3, "an audit needs 16"),
     ):
         paths = {**given, **changed}
         done = run("audit", paths["set"], "--train", paths["train"], "--holdout", paths["holdout"], *out)
@@ -128,6 +159,7 @@ def test_arguments_that_mean_nothing_are_refused(run: Run, world: Path, tmp_path
     assert run("audit").code == 2
     assert run("audit", world / "copies", "--train", world / "train").code == 2
     assert run("audit", "--plan", 2).code == 2
+    assert "DIR, --output cannot be given" in run("audit", world / "copies", "-o", "x", "--plan", 100).err
     sides = ("--train", world / "train", "--holdout", world / "holdout")
     assert "--plan alone" in run("audit", world / "copies", *sides, "--samples", 5).err
     wrong = tmp_path / "wrong.yaml"

@@ -22,7 +22,7 @@ LIMITS = Thresholds(must_see=("exact", "noise"), permutations=999)
 def audit(w: World) -> list[Finding]:
     controls = control_findings(w.controls, w.sources, w.real, w.gallery, LIMITS)
     return [
-        split_overlap(w.real, w.gallery, LIMITS),
+        split_overlap(w.real, w.gallery),
         *controls,
         sensitivity(w.sim, w.gallery, w.controls, LIMITS),
         label_permutation(w.sim, w.gallery, LIMITS),

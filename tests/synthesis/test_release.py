@@ -199,6 +199,8 @@ def test_an_audit_that_does_not_fit_is_refused(
         ({"audit_sha256": "1" * 64}, "signed for another audit"),
         ({"date": "2020-01-01"}, "must lie between"),
         ({"date": "2999-01-01"}, "must lie between"),
+        ({"date": str(datetime.date.today() + datetime.timedelta(days=1))}, "must lie between"),
+        ({"date": str(datetime.date.today() - datetime.timedelta(days=1))}, "must lie between"),
     ],
 )
 def test_a_sign_off_that_is_not_whole_is_refused(root: Path, changes: dict[str, Any], said: str) -> None:
