@@ -60,7 +60,7 @@ def release(
         warn(f"croissant.json: {text}")
     if done.record["licence"] in ("", "not stated"):
         warn(
-            "licence: not stated by the prior (card.output_licence of its training). Say what others may do with the set."
+            "licence: the prior states none (card.output_licence of its training). Say what others may do with the set."
         )
     if as_json:
         emit_json(
