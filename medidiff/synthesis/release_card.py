@@ -120,8 +120,8 @@ def _review(signed: Signed) -> list[str]:
     notes = [f"- {row.file}: {_cell(row.note)}" for row in (*form.random_samples, *form.worst_samples) if row.note]
     return [
         f"{_cell(form.reviewer)} ({_cell(form.role)}), {form.date}: {form.decision}. Looked at "
-        f"{_count(form.random_samples)} random samples and the {_count(form.worst_samples)} that stand out most for one "
-        "patient.",
+        f"{_count(form.random_samples)} random samples and the {_count(form.worst_samples)} that stand out most "
+        "for one patient.",
         f"> {_cell(form.statement)}",
         *(["\n".join(notes)] if notes else []),
     ]
