@@ -30,7 +30,7 @@ class Case:
 
 CASES = (
     Case("hippocampus", "runs/stores/hippocampus", 1300, ("volume_ml=p0:p100",)),
-    Case("brain", "runs/stores/ixi_4mm", 200, ("age_years=p0:p100",)),
+    Case("brain", "runs/stores/ixi_4mm", 2000, ("age_years=p0:p100",)),
     Case("general", "runs/stores/hippocampus", 0),
 )
 """`general` denoises: it is asked whom it has seen, of one of the sets it was trained on, and samples nothing."""
