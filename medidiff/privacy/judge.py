@@ -176,13 +176,13 @@ def _needed_words(needed: dict[str, int | None]) -> list[str]:
 
 
 def _pass_words(judged: Sequence[Finding], thresholds: Thresholds) -> str:
-    reach = _reach(judged)
+    reach, must_see = _reach(judged), thresholds.must_see
     above = reach.pop("", None)
     known = {str(f.figures["transform"]): f for f in judged if f.figures.get("transform")}
     blind = [name for name, f in known.items() if not f.figures.get("visible")]
     unseen = [
-        "a smaller share of copies, any share of copies of one or two patients alone",
-        f"copies altered more than the planted ones ({', '.join(map(DONE.__getitem__, thresholds.must_see))})",
+        "a smaller share of copies, altered copies of one or two patients alone",
+        f"copies altered more than the planted ones ({', '.join(DONE[name] for name in DONE if name in must_see)})",
         *([f"copies under {', '.join(blind)}"] if blind else []),
         "patients of kinds that are not in the holdout",
     ]

@@ -7,7 +7,6 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 TRANSFORMS = ("exact", "flip", "rotation", "shift", "gamma", "noise", "blur", "combined")
 """What a copy may have gone through, and the audit must still see."""
 DONE = {
-    "exact": "not at all",
     "flip": "mirrored",
     "rotation": "turned by 10 degrees or less",
     "shift": "shifted by 3 voxels or less",
@@ -16,7 +15,7 @@ DONE = {
     "blur": "blur",
     "combined": "several at once",
 }
-"""The same in words for a reader."""
+"""What is done to a planted copy, in words for a reader."""
 
 
 class Thresholds(BaseModel):
