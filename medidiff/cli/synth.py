@@ -65,7 +65,8 @@ def synth(
         str | None, typer.Option("--shape", metavar="X,Y,Z", help="Voxels; the prior's own by default.")
     ] = None,
     spacing_mm: Annotated[
-        str | None, typer.Option("--spacing-mm", metavar="MM|X,Y,Z", help="Voxel spacing; the prior's own by default.")
+        str | None,
+        typer.Option("--spacing-mm", metavar="MM|X,Y,Z", help="Voxel spacing; the prior's own if it knows one."),
     ] = None,
     steps: StepsOption = 10,
     seed: SeedOption = 0,
