@@ -16,6 +16,7 @@ BANDS = 8
 """Bands of the power spectrum, from the second lowest frequency to that of neighbouring voxels."""
 RANDOM_SEED = 2026
 _LEAST_SIDE = 8
+_BLOCK = 8_000_000  # voxels that are worked on at a time: about ten times as many float64 are in memory
 _TINY = 1e-8
 
 
@@ -35,7 +36,12 @@ def intensity_texture_features(images: np.ndarray) -> np.ndarray:
     Raises:
         InputError: Not four axes, a side below 8, or not finite.
     """
-    images = _checked(images).astype(np.float64)
+    images = _checked(images)
+    size = max(1, _BLOCK // images[0].size)
+    return np.concatenate([_of_block(images[i : i + size].astype(np.float64)) for i in range(0, len(images), size)])
+
+
+def _of_block(images: np.ndarray) -> np.ndarray:
     flat = images.reshape(len(images), -1)
     mean, std = flat.mean(axis=1), flat.std(axis=1)
     scaled = (flat - mean[:, None]) / (std[:, None] + _TINY)

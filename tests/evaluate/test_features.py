@@ -126,3 +126,10 @@ def test_real_scans_are_told_from_smoothed_ones(real_data: Callable[[str], Path]
             extract(smoothed), extract(real), extract(other), patients[:split], patients[split:], draws=200
         )
         assert not found.rbf.inside, extract.__name__
+
+
+def test_blocks_of_scans_give_what_all_at_once_give(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = np.random.default_rng(7).normal(size=(5, 16, 12, 10)).astype(np.float32)
+    whole = intensity_texture_features(images)
+    monkeypatch.setattr("medidiff.evaluate.features._BLOCK", 2 * images[0].size)
+    np.testing.assert_allclose(intensity_texture_features(images), whole, rtol=1e-9)
