@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks._audit_bank import STRONG, Bank, bank
-from benchmarks._audit_worlds import MIXED, SIZES, deciding, draw, judged, limits
-from medidiff.privacy.judge import IDENTITY, judge
+from benchmarks._audit_worlds import MIXED, SIZES, draw, fails, judged, limits
 from medidiff.privacy.thresholds import TRANSFORMS
 
 WORLDS, WHOLE = 100, 20
@@ -40,15 +39,14 @@ def _cell_of(
     thresholds, found, failed, by_p, visible = limits(planted), Counter(), 0, 0, True
     for i in range(worlds):
         world = draw(held, rng, size, "null", planted, rate)
-        tests = deciding(world, thresholds)
-        fails = judge(tests, thresholds).verdict == "FAIL"
-        failed += fails
-        by_p += judge([f for f in tests if f.test != IDENTITY], thresholds).verdict == "FAIL"
-        if i > 0 and (fails or sum(found.values()) >= WHOLE):
+        fail, fail_by_p = fails(world, thresholds)
+        failed += fail
+        by_p += fail_by_p
+        if i > 0 and (fail or sum(found.values()) >= WHOLE):
             continue
         whole = judged(world, thresholds)
-        assert (whole.verdict == "FAIL") == fails
-        if not fails:
+        assert (whole.verdict == "FAIL") == fail
+        if not fail:
             found[whole.verdict] += 1
         visible &= all(f.figures["visible"] for f in whole.findings if f.figures.get("transform") == kind)
     share, judged_whole = failed / worlds, max(1, sum(found.values()))

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks._audit_bank import CACHE, SPREAD, pose_rows
-from benchmarks._audit_worlds import World, deciding, judged, limits
+from benchmarks._audit_worlds import World, deciding, fails, judged, limits
 from medidiff.cohort.scan_set import find_scan_set, read_scan_sets
 from medidiff.errors import InputError
 from medidiff.privacy.audit import PHANTOMS
 from medidiff.privacy.encoder import phantom_references, train_encoder
 from medidiff.privacy.gallery import Gallery
-from medidiff.privacy.judge import IDENTITY, judge
+from medidiff.privacy.judge import judge
 from medidiff.privacy.plan import plan
 from medidiff.privacy.proportions import wilson
 from medidiff.privacy.similarity import PoseSearch
@@ -127,10 +127,9 @@ def _power(people: People, kind: str, rate: float, size: tuple[int, int], worlds
     rng = np.random.default_rng([19, [str(name) for name in TRANSFORMS].index(kind), round(100 * rate), *size])
     for i in range(worlds):
         world = drawn(people, rng, size, "null", kind, rate)
-        tests = deciding(world, thresholds)
-        fails = judge(tests, thresholds).verdict == "FAIL"
-        failed += fails
-        by_p += judge([f for f in tests if f.test != IDENTITY], thresholds).verdict == "FAIL"
+        fail, fail_by_p = fails(world, thresholds)
+        failed += fail
+        by_p += fail_by_p
         if i < WHOLE:
             told = judged(world, thresholds)
             whole[told.verdict] += 1

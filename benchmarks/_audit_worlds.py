@@ -11,7 +11,7 @@ from medidiff.privacy.battery import Evidence, run_battery
 from medidiff.privacy.finding import Finding, Verdict
 from medidiff.privacy.gallery import Gallery
 from medidiff.privacy.identity import identical_scans
-from medidiff.privacy.judge import Judgement, judge
+from medidiff.privacy.judge import IDENTITY, Judgement, judge
 from medidiff.privacy.material import Material, Subjects
 from medidiff.privacy.membership import black_box_membership
 from medidiff.privacy.permutation import label_permutation
@@ -89,6 +89,13 @@ def deciding(world: World, thresholds: Thresholds) -> list[Finding]:
         label_permutation(second, gallery, thresholds, role="secondary", space="projection"),
         black_box_membership(second, gallery, thresholds, space="projection"),
     ]
+
+
+def fails(world: World, thresholds: Thresholds) -> tuple[bool, bool]:
+    """Whether the audit FAILs, by the deciding tests; and by those of them alone that have a p-value."""
+    tests = deciding(world, thresholds)
+    with_p = [f for f in tests if f.test != IDENTITY]
+    return judge(tests, thresholds).verdict == "FAIL", judge(with_p, thresholds).verdict == "FAIL"
 
 
 def judged(world: World, thresholds: Thresholds) -> Judgement:
